@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both need only Python 3.10 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench format samples clean
+
+demo: $(VENV)/.core
+	@$(BIN)/mcuprof check samples/ds_cnn_int8.tflite --device nucleo-l4r5zi
+
+test: $(VENV)/.oracles
+	$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.oracles
+	$(BIN)/python -m benchmarks
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+samples: $(VENV)/.samples
+	$(BIN)/python samples/build.py
+
+# Each stamp is one set of extras; pip is asked again only when pyproject.toml changed.
+$(VENV)/.core: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# The other runtimes judge our numbers where they install; tests that need one skip with the reason where it does not.
+$(VENV)/.oracles: $(VENV)/.dev
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,oracles]'
+	@touch $@
+
+$(VENV)/.samples: $(VENV)/.oracles
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,samples]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,210 @@
+"""The report document, schema version 1: what analysis fills, budgets judge and renderers print.
+
+One `Result` per model × device. Bytes are integers; a number without a basis is null and its reason is said beside it.
+`encode` gives the same bytes for the same input: keys sorted, no timestamps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from mcuprof.errors import UsageError
+
+SCHEMA_VERSION = 1
+Severity = Literal["error", "warning", "note"]
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """Which mcuprof and which device database made the report."""
+
+    name: str
+    version: str
+    device_db: str
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """The model as stored: `bytes` is the file's size, `macs` the multiply-accumulates of one inference."""
+
+    path: str
+    sha256: str
+    format: str
+    quantization: str
+    bytes: int
+    operators: int
+    macs: int
+    parameters: int
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What the model is judged for. `device` is null when only ad-hoc budgets were given."""
+
+    device: str | None
+    core: str | None
+    clock_hz: int | None
+    runtime: str
+    kernels: str
+    accelerator: str | None
+
+
+class PeakTensor(msgspec.Struct, frozen=True):
+    """A buffer that is live at the peak."""
+
+    name: str
+    bytes: int
+
+
+class Peak(msgspec.Struct, frozen=True):
+    """The operator during which most bytes are live, and what they are, largest first."""
+
+    operator_index: int
+    operator: str
+    live_bytes: int
+    tensors: tuple[PeakTensor, ...]
+
+
+class RegionUse(msgspec.Struct, frozen=True):
+    """One memory region: what this model uses, what the firmware keeps, what there is."""
+
+    name: str
+    used_bytes: int
+    reserved_bytes: int
+    capacity_bytes: int
+
+
+class Strategy(msgspec.Struct, frozen=True):
+    """Head bytes under one order and in-place strategy, with the proof and the runtimes that can do it."""
+
+    order: str
+    in_place: str
+    head_bytes: int
+    lower_bound_bytes: int
+    certificate: str
+    runs_on: tuple[str, ...]
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """One buffer of the plan: `first` and `last` are operator indices, inclusive."""
+
+    tensor: str
+    bytes: int
+    offset: int
+    first: int
+    last: int
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """RAM of one inference. `arena_bytes` = head + tail = what the runtime reports as used on the 32-bit target."""
+
+    order: str
+    in_place: str
+    arena_bytes: int
+    head_bytes: int
+    tail_bytes: int
+    min_arena_bytes: int
+    stack_bytes: int | None
+    lower_bound_bytes: int
+    certificate: str
+    peak: Peak | None
+    regions: tuple[RegionUse, ...]
+    strategies: tuple[Strategy, ...] | msgspec.UnsetType = msgspec.UNSET
+    plan: tuple[Placement, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
+class FlashItem(msgspec.Struct, frozen=True):
+    """One line of the flash bill; `basis` says where the number comes from. The stored model is the item `model`."""
+
+    name: str
+    bytes: int
+    basis: str
+
+
+class Flash(msgspec.Struct, frozen=True):
+    """The flash bill. `capacity_bytes` is null without a device or budget."""
+
+    total_bytes: int
+    capacity_bytes: int | None
+    items: tuple[FlashItem, ...]
+
+
+class OperatorCost(msgspec.Struct, frozen=True):
+    """Cost of one operator; null where there is no data."""
+
+    index: int
+    operator: str
+    kernel: str
+    macs: int
+    instructions: int | None
+    cycles: int | None
+    basis: str
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Time of one inference with its band. `ms` and `cycles` are null where only instructions are known."""
+
+    instructions: int | None
+    cycles: int | None
+    ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    basis: str
+    operators: tuple[OperatorCost, ...]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something the user should know: a stable `code`, how bad it is, what to do and how many bytes that saves."""
+
+    code: str
+    severity: Severity
+    message: str
+    fix: str | None = None
+    saves_bytes: int | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`fits` is true only when no finding is an error."""
+
+    fits: bool
+    findings: tuple[Finding, ...]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One model on one target."""
+
+    model: ModelFacts
+    target: Target
+    memory: Memory
+    flash: Flash
+    latency: Latency | None
+    verdict: Verdict
+    latency_reason: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The whole document."""
+
+    tool: Tool
+    results: tuple[Result, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+def encode(report: Report) -> bytes:
+    """The document as JSON: keys sorted, two spaces of indentation, a newline at the end."""
+    return msgspec.json.format(msgspec.json.encode(report, order="sorted"), indent=2) + b"\n"
+
+
+def decode(data: bytes) -> Report:
+    """The document from JSON. Raises UsageError when it is not a report of this schema version."""
+    try:
+        report = msgspec.json.decode(data, type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"not a mcuprof report: {error}") from None
+    if report.schema_version != SCHEMA_VERSION:
+        raise UsageError(f"report schema {report.schema_version}, this mcuprof reads {SCHEMA_VERSION}")
+    return report
+
+
+def json_schema() -> dict[str, Any]:
+    """The document's JSON Schema (draft 2020-12)."""
+    return msgspec.json.schema(Report)
