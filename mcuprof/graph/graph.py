@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from types import MappingProxyType
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from mcuprof.graph.dtype import DType
 Shape = tuple[int, ...]
 Attribute = bool | int | float | str | bytes | tuple[int, ...] | tuple[float, ...]
 ABSENT = -1
-NO_ATTRIBUTES: Mapping[str, Attribute] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class Op:
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    attributes: Mapping[str, Attribute] = NO_ATTRIBUTES
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
     name: str = ""
     version: int = 1
     source: str = ""

@@ -1,0 +1,80 @@
+"""Floor 2: model files to `Graph`. One module per format; this one decides by content which of them reads a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mcuprof.errors import ModelError
+from mcuprof.graph import Graph, Shape
+
+MAX_FILE_BYTES = 2 * 1024**3
+
+_FOREIGN = (
+    (b"version https://git-lfs", "a git-LFS pointer, not the model: run `git lfs pull`"),
+    (b"\x1f\x8b", "gzip-compressed: unpack it first"),
+    (b"PK\x03\x04", "a zip archive: unpack it first"),
+    (b"\x89HDF", "an HDF5 (Keras) file: convert it to .tflite or .onnx"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"<!DOCTYPE", "an HTML page, probably a failed download"),
+    (b"<html", "an HTML page, probably a failed download"),
+)
+
+
+def read(path: Path | str, *, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
+    """The network in a `.tflite` or `.onnx` file; the content decides, not the suffix.
+
+    `input_shapes` gives shapes to inputs whose dimensions the file leaves open. Raises ModelError with one line that
+    names the file and the reason.
+    """
+    path = Path(path)
+    try:
+        return _parse(_load(path), path, dict(input_shapes or {}))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error.__cause__
+
+
+def _load(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ModelError("is a directory, not a model")
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ModelError(f"is {size:,} bytes; models above {MAX_FILE_BYTES:,} bytes are not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(error.strerror.lower() if error.strerror else str(error)) from None
+    except ValueError as error:  # a path with a null byte
+        raise ModelError(str(error)) from None
+
+
+def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape]) -> Graph:
+    if not data:
+        raise ModelError("is empty")
+    for magic, what in _FOREIGN:
+        if data.startswith(magic):
+            raise ModelError(f"is {what}" if what.startswith(("a ", "an ")) else what)
+    if data[4:8] == b"TFL3" or path.suffix.lower() == ".tflite":
+        from mcuprof.readers.tflite import read_tflite
+
+        graph = read_tflite(data, input_shapes)
+        form = "tflite"
+    else:
+        from mcuprof.readers.onnx import read_onnx
+
+        graph = read_onnx(data, str(path), input_shapes)
+        form = "onnx"
+    notes = graph.origin.notes
+    if path.suffix.lower() in (".tflite", ".onnx") and path.suffix.lower() != f".{form}":
+        notes = (f"the file is named {path.suffix} but holds a {form} model", *notes)
+    origin = replace(
+        graph.origin,
+        format=form,
+        path=str(path),
+        nbytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        notes=notes,
+    )
+    return replace(graph, origin=origin)
