@@ -17,7 +17,7 @@ from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, Attribute, DType, Graph, Op, Origin, Quantization, Shape, Tensor
 from mcuprof.readers.tflite_options import OPTIONS, attribute
 
-MAX_RANK = 8  # TfLite kernels' RuntimeShape keeps at most 8 dimensions (kMaxSmallSize bounds; EvalTensor dims beyond 8 fail)
+MAX_RANK = 8  # the most any TFLite kernel takes (RuntimeShape and the broadcasting kernels stop at 6 or 8)
 MAX_TENSOR_BYTES = 2**31 - 1  # int offsets in the runtimes' planners
 
 # TensorType of the schema, in its order.
@@ -164,7 +164,9 @@ class _Reader:
         if not 0 <= table.Type() < len(_DTYPES):
             raise ModelError(f"tensor {index} ({name!r}) has the unknown type {table.Type()}")
         dtype = _DTYPES[table.Type()]
-        content = self.buffers[self.index(table.Buffer(), len(self.buffers), f"tensor {index} ({name!r})", "buffer")]
+        # Buffer 0 means "no content" by convention, also in files whose buffer table is empty.
+        number = self.index(table.Buffer(), max(1, len(self.buffers)), f"tensor {index} ({name!r})", "buffer")
+        content = self.buffers[number] if self.buffers else None
         shape = self.shape(table, name, is_input)
         tensor = Tensor(name, shape, dtype, self.quantization(table, name), content, bool(table.IsVariable()))
         if tensor.nbytes > MAX_TENSOR_BYTES:
