@@ -74,9 +74,8 @@ def window(graph: Graph, op: Op) -> Window:
     groups = in_c if op.kind == "DEPTHWISE_CONV_2D" else _groups(op, weights, in_c, nchw)
     larger, smaller = ((out_h, out_w), (in_h, in_w)) if op.kind == "TRANSPOSE_CONV" else ((in_h, in_w), (out_h, out_w))
     top, left, bottom, right = _pads(op, larger, smaller, (kernel_h, kernel_w), stride, dilation)
-    return Window(
-        batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, *stride, *dilation, top, left, bottom, right, groups
-    )  # fmt: skip
+    sizes = (batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w)
+    return Window(*sizes, *stride, *dilation, top, left, bottom, right, groups)
 
 
 def spatial(shape: Shape, nchw: bool) -> tuple[int, int, int, int]:
@@ -134,7 +133,7 @@ def _pads(
     stride: tuple[int, int],
     dilation: tuple[int, int],
 ) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right). SAME splits the total with the odd cell at the end (TFLite ComputePaddingWithOffset)."""
+    """(top, left, bottom, right). SAME puts the odd cell of the total at the end (TFLite ComputePaddingWithOffset)."""
     padding = op.text("padding", "VALID")
     if padding == "EXPLICIT":
         pads = op.integers("pads", (0, 0, 0, 0))

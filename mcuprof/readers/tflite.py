@@ -76,7 +76,7 @@ def _first_line(error: BaseException) -> str:
 
 
 class _Reader:
-    """One pass over one file. Holds what all parts of it need: the schema classes, the bytes, the tables of the model."""
+    """One pass over one file. Holds what all parts need: schema classes, bytes, tables of the model."""
 
     def __init__(self, schema: Any, data: bytes, input_shapes: Mapping[str, Shape]) -> None:
         self.schema = schema
@@ -94,7 +94,8 @@ class _Reader:
         count = self.length(model.SubgraphsLength(), 4, "subgraphs")
         if count == 0:
             raise ModelError("holds no subgraph")
-        self.codes = [self.operator_code(i) for i in range(self.length(model.OperatorCodesLength(), 4, "operator codes"))]
+        codes = self.length(model.OperatorCodesLength(), 4, "operator codes")
+        self.codes = [self.operator_code(i) for i in range(codes)]
         self.buffers = [self.buffer(i) for i in range(self.length(model.BuffersLength(), 4, "buffers"))]
         graphs = [self.subgraph(model.Subgraphs(i), i) for i in range(count)]
         self.check_subgraph_references(graphs)

@@ -122,5 +122,3 @@ def _word(words: tuple[str, ...], value: int) -> str:
     if not 0 <= value < len(words):
         raise ValueError(f"enum value {value} is not in the schema")
     return words[value]
-
-
