@@ -68,7 +68,7 @@ def window(graph: Graph, op: Op) -> Window:
     x, weights = _operands(graph, op, nchw)
     batch, in_h, in_w, in_c = spatial(x.shape, nchw)
     _, out_h, out_w, out_c = spatial(graph.output(op).shape, nchw)
-    kernel_h, kernel_w = _kernel(op, weights, nchw)
+    kernel_h, kernel_w = kernel_size(op, weights, nchw)
     stride = (op.integer("stride_h", 1), op.integer("stride_w", 1))
     dilation = (op.integer("dilation_h", 1), op.integer("dilation_w", 1))
     groups = in_c if op.kind == "DEPTHWISE_CONV_2D" else _groups(op, weights, in_c, nchw)
@@ -101,19 +101,20 @@ def window_size(size: int, kernel: int, stride: int, dilation: int, padding: str
     return max(0, (size - (kernel - 1) * dilation - 1) // stride + 1)
 
 
-def _operands(graph: Graph, op: Op, nchw: bool) -> tuple[Tensor, Tensor | None]:
-    if op.kind == "TRANSPOSE_CONV" and not nchw:
-        return graph.input(op, 2), graph.input(op, 1)
-    return graph.input(op, 0), graph.tensor(op, 1)
-
-
-def _kernel(op: Op, weights: Tensor | None, nchw: bool) -> tuple[int, int]:
+def kernel_size(op: Op, weights: Tensor | None, nchw: bool) -> tuple[int, int]:
+    """(height, width) of the window: the `filter_*` attributes of a pool, else the weights' shape."""
     if "filter_h" in op.attributes or weights is None:
         return op.integer("filter_h", 1), op.integer("filter_w", 1)
     shape = weights.shape
     if nchw:
         return (shape[2], shape[3]) if len(shape) == 4 else (1, shape[-1])
     return (shape[1], shape[2]) if len(shape) == 4 else (1, shape[1])
+
+
+def _operands(graph: Graph, op: Op, nchw: bool) -> tuple[Tensor, Tensor | None]:
+    if op.kind == "TRANSPOSE_CONV" and not nchw:
+        return graph.input(op, 2), graph.input(op, 1)
+    return graph.input(op, 0), graph.tensor(op, 1)
 
 
 def _groups(op: Op, weights: Tensor | None, in_c: int, nchw: bool) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import Graph, Shape
+from mcuprof.ops import propagate_shapes
 
 MAX_FILE_BYTES = 2 * 1024**3
 
@@ -60,6 +61,8 @@ def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape]) -> Graph:
         from mcuprof.readers.tflite import read_tflite
 
         graph = read_tflite(data, input_shapes)
+        if input_shapes:
+            graph = propagate_shapes(graph)
         form = "tflite"
     else:
         from mcuprof.readers.onnx import read_onnx

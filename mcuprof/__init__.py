@@ -1,0 +1,42 @@
+"""mcuprof: will this quantized network run on that microcontroller, in how much memory, how fast?
+
+The public API on one screen:
+
+    graph = mcuprof.load("model.tflite")
+    device = mcuprof.device("nucleo-l4r5zi")
+    result = mcuprof.analyze(graph, device)          # everything, as the report document
+    verdict = mcuprof.check(graph, device).verdict   # judged against the device's memory
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mcuprof.analysis import Options, analyze, check
+    from mcuprof.hardware import list_devices as devices
+    from mcuprof.hardware import load_device as device
+    from mcuprof.readers import read as load
+
+__all__ = ["Options", "__version__", "analyze", "check", "device", "devices", "load"]
+
+# Names are resolved on first use, so that `mcuprof --help` does not wait for numpy.
+_HOMES = {
+    "Options": ("mcuprof.analysis", "Options"),
+    "analyze": ("mcuprof.analysis", "analyze"),
+    "check": ("mcuprof.analysis", "check"),
+    "device": ("mcuprof.hardware", "load_device"),
+    "devices": ("mcuprof.hardware", "list_devices"),
+    "load": ("mcuprof.readers", "read"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mcuprof' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

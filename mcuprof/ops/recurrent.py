@@ -1,0 +1,39 @@
+"""Recurrent operators: LSTM, SVDF, RNN, GRU. Their shapes are as stored; their MACs are products with every weight.
+
+A weight matrix is applied once per time step and batch entry, so the MACs of a recurrent operator are the elements of
+its matrices × steps × batch. That holds for TFLite's separate matrices and for ONNX's stacked ones.
+"""
+
+from __future__ import annotations
+
+from mcuprof.graph import Graph, Op
+from mcuprof.ops.operator import Operator, as_stored
+
+
+def recurrent_macs(graph: Graph, op: Op) -> int:
+    """Elements of all constant matrices (rank ≥ 2) × steps × batch: every dimension of x but the last (features)."""
+    x = graph.input(op, 0)
+    rows = x.elements // max(1, x.shape[-1]) if x.shape else 0
+    weights = 0
+    for position in range(1, len(op.inputs)):
+        tensor = graph.tensor(op, position)
+        if tensor is not None and tensor.is_constant and len(tensor.shape) >= 2 and min(tensor.shape[-2:]) > 1:
+            weights += tensor.elements
+    return rows * weights
+
+
+def svdf_macs(graph: Graph, op: Op) -> int:
+    """Per batch entry: features (filters × in) and time (filters × memory); weights are inputs 1 and 2."""
+    x = graph.input(op, 0)
+    return x.shape[0] * (graph.input(op, 1).elements + graph.input(op, 2).elements)
+
+
+OPERATORS = (
+    Operator("UNIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs),
+    Operator("BIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs),
+    Operator("LSTM", as_stored, recurrent_macs),
+    Operator("GRU", as_stored, recurrent_macs),
+    Operator("RNN", as_stored, recurrent_macs),
+    Operator("UNIDIRECTIONAL_SEQUENCE_RNN", as_stored, recurrent_macs),
+    Operator("SVDF", as_stored, svdf_macs),
+)
