@@ -1,0 +1,134 @@
+"""TFLM's reference kernels: what each allocates, from their sources (tensorflow/lite/micro/kernels/*.cc).
+
+Record sizes were read from the 32-bit ABI of arm-none-eabi and from a 64-bit host; two numbers are (32-bit, 64-bit).
+"""
+
+from __future__ import annotations
+
+from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops.geometry import window
+from mcuprof.ops.operator import ShapeUnknown
+from mcuprof.ops.reduce import reduction_axes
+from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules, data, nothing
+
+SOFTMAX_LUT_BYTES = 513 * 2  # two int16 tables for int16 inputs (softmax_common.cc, kInt16LUTArraySize)
+ELU_TABLE_BYTES = 256
+
+
+def convolution(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """OpDataConv and two per-channel tables (multiplier, shift), allocated for every type; int4 weights unpacked."""
+    record = 56 if word == 4 else 72
+    weights = graph.input(op, 1)
+    channels = weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
+    return KernelMemory((record,), (4 * channels,) * 2, unpacked(weights))
+
+
+def transpose_convolution(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """As convolution, plus an accumulator per output element: int32 for int8, int64 and a widened bias for int16."""
+    x, output = graph.input(op, 2), graph.output(op)
+    scratch: tuple[int, ...] = ()
+    if x.dtype is DType.INT8:
+        scratch = (4 * output.elements,)
+    elif x.dtype is DType.INT16:
+        scratch = (8 * output.elements,)
+        bias = graph.tensor(op, 3)
+        if bias is not None and bias.dtype is DType.INT16:
+            scratch = (*scratch, 8 * bias.elements)
+    channels = graph.input(op, 1).shape[0]
+    return KernelMemory((76 if word == 4 else 88,), (4 * channels,) * 2, scratch)
+
+
+def fully_connected(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """OpDataFullyConnected; two tables only when the weights are quantized per channel."""
+    weights = graph.input(op, 1)
+    tables: tuple[int, ...] = ()
+    if weights.quantization is not None and weights.quantization.per_channel and weights.dtype.is_integer:
+        tables = (4 * weights.shape[0],) * 2
+    return KernelMemory((48 if word == 4 else 64,), tables, unpacked(weights))
+
+
+def unpacked(weights: Tensor) -> tuple[int, ...]:
+    """Scratch for int4 weights, which the reference kernels unpack to one byte each."""
+    return (weights.elements,) if weights.dtype is DType.INT4 else ()
+
+
+def softmax(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """SoftmaxParams; int16 inputs add two lookup tables."""
+    tables = (SOFTMAX_LUT_BYTES,) * 2 if graph.input(op).dtype is DType.INT16 else ()
+    return KernelMemory((56 if word == 4 else 80,), tables)
+
+
+def mean(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """OpDataReduce; scratch for sums (int32 per output element, integers only), iteration index, resolved axes."""
+    x, output = graph.input(op), graph.output(op)
+    try:
+        axes = max(1, len(reduction_axes(graph, op)))
+    except ShapeUnknown:
+        axes = len(x.shape)
+    sums = (4 * output.elements,) if x.dtype in (DType.INT8, DType.INT16) else ()
+    return KernelMemory((44,), (), (*sums, 4 * len(x.shape), 4 * axes))
+
+
+def reduce_extreme(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """OpDataReduce; scratch for the iteration index and the resolved axes."""
+    return KernelMemory((44,), (), mean(graph, op, word).scratch[-2:])
+
+
+def svdf(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """OpDataSvdf; scratch for the feature products (batch · filters) and, in integers, the outputs (batch · units)."""
+    x = graph.input(op)
+    filters, units = graph.input(op, 1).shape[0], graph.output(op).shape[-1]
+    batch = x.shape[0]
+    products = (4 * batch * filters,)
+    return KernelMemory((36,), (), products if x.dtype.is_float else (*products, 4 * batch * units))
+
+
+def lstm(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """OpDataLSTM; four gate buffers of batch · units cell values each."""
+    x, state = graph.input(op), graph.input(op, 19)
+    batch = x.shape[1 if op.integer("time_major") else 0]
+    gate = state.dtype.nbytes(batch * state.shape[-1])
+    return KernelMemory((688,), (), (gate,) * 4)
+
+
+def elu(graph: Graph, op: Op, word: int) -> KernelMemory:
+    """int8: a 256-entry table inside the record; float: the same record, unused."""
+    return KernelMemory((ELU_TABLE_BYTES,))
+
+
+RULES: Rules = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), convolution),
+    "TRANSPOSE_CONV": transpose_convolution,
+    "FULLY_CONNECTED": fully_connected,
+    "SOFTMAX": softmax,
+    **dict.fromkeys(("MEAN", "SUM"), mean),
+    **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN"), reduce_extreme),
+    "SVDF": svdf,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), data(32)),
+    "ADD": data(60),
+    "SUB": data(52),
+    "MUL": data(36),
+    "LEAKY_RELU": data(24),
+    **dict.fromkeys(("LOGISTIC", "TANH"), data(16)),
+    "HARD_SWISH": data(20),
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), data(32)),
+    "RELU": data(28),
+    "RELU6": data(8),
+    "PRELU": data(28),
+    "CONCATENATION": data(24, 40),
+    **dict.fromkeys(("PAD", "PADV2"), data(56)),
+    "STRIDED_SLICE": data(84),
+    "VAR_HANDLE": data(4),
+    "CALL_ONCE": data(8),
+    **dict.fromkeys(
+        (
+            *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "SLICE", "SPLIT", "SPLIT_V", "PACK", "UNPACK", "GATHER"),
+            *("GATHER_ND", "TRANSPOSE", "MAXIMUM", "MINIMUM", "LOG_SOFTMAX", "RESIZE_BILINEAR", "CAST", "FLOOR"),
+            *("RESIZE_NEAREST_NEIGHBOR", "READ_VARIABLE", "ASSIGN_VARIABLE", "REVERSE_V2", "FILL", "ZEROS_LIKE"),
+            *("EXP", "ROUND", "CEIL", "NEG", "SIN", "COS", "LOG", "SQRT", "SQUARE", "LOGICAL_NOT", "LOGICAL_AND"),
+            *("LOGICAL_OR", "SELECT_V2", "BROADCAST_TO", "ARG_MAX", "ARG_MIN", "FLOOR_DIV", "FLOOR_MOD"),
+        ),
+        nothing,
+    ),
+}
