@@ -1,8 +1,8 @@
 """TFLM's GreedyMemoryPlanner, tie rules included (tflite-micro, memory_planner/greedy_memory_planner.cc).
 
 Offline-planned buffers come first, in their order, at their offsets; the others by size, largest first, equal sizes in
-reverse order of arrival (they are entered from the end of the list and sorted stably). Each takes the lowest gap between
-the placed buffers that are live at the same time.
+reverse order of arrival (they are entered from the end of the list and sorted stably). Each takes the lowest gap
+between the placed buffers that are live at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def plan(requests: Sequence[Request]) -> tuple[int, ...]:
     """One offset per request, in the order of the requests."""
     offline = [index for index, request in enumerate(requests) if request.offset != ONLINE]
     online = [index for index, request in enumerate(requests) if request.offset == ONLINE]
-    order = [*offline, *sorted(reversed(online), key=lambda index: -requests[index].nbytes)]
+    order = [*offline, *sorted(online, key=lambda index: (-requests[index].nbytes, -index))]
     offsets = [0] * len(requests)
     placed: list[tuple[int, int, int]] = []  # (offset, rank, request); rank keeps equal offsets in order of placing
     for rank, index in enumerate(order):

@@ -1,0 +1,42 @@
+"""What TFLM's kernels allocate, one file per kernel library; `rules` picks the library and its variant for a core."""
+
+from __future__ import annotations
+
+from mcuprof.errors import UsageError
+from mcuprof.hardware.device import Core
+from mcuprof.runtimes.tflm.kernels import cmsis_nn, esp_nn, reference
+from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules
+
+LIBRARIES = ("reference", "cmsis-nn", "esp-nn")
+
+_VECTOR_CORES = ("xtensa-lx7", "esp32-p4")
+
+
+def rules(library: str, core: Core | None) -> Rules:
+    """Allocation rules of `library` on `core`; without a core, those of a Cortex-M with DSP extension.
+
+    Raises UsageError when the library does not exist or does not run on that core.
+    """
+    if library == "reference":
+        return reference.RULES
+    if library == "cmsis-nn":
+        if core is not None and not core.id.startswith("cortex-"):
+            raise UsageError(f"cmsis-nn kernels run on Arm cores, not on {core.name}")
+        return cmsis_nn.rules(cmsis_variant(core))
+    if library == "esp-nn":
+        if core is not None and core.id.startswith("cortex-"):
+            raise UsageError(f"esp-nn kernels run on Espressif's chips, not on {core.name}")
+        return esp_nn.rules("vector" if core is not None and core.id in _VECTOR_CORES else "generic")
+    raise UsageError(f"no kernel library {library!r} for tflm (there are {', '.join(LIBRARIES)})")
+
+
+def cmsis_variant(core: Core | None) -> cmsis_nn.Variant:
+    """Which CMSIS-NN code a core compiles: MVE, DSP extension, or plain C."""
+    if core is None:
+        return "dsp"
+    if core.mve:
+        return "mve"
+    return "dsp" if core.dsp else "plain"
+
+
+__all__ = ["LIBRARIES", "KernelMemory", "Rules", "cmsis_variant", "rules"]

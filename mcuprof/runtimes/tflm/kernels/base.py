@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcuprof.graph import Graph, Op
+from mcuprof.runtimes.tflm.abi import Abi
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +26,19 @@ class KernelMemory:
     exact: bool = True
 
 
-Rule = Callable[[Graph, Op, int], KernelMemory]
-"""(graph, operator, word bytes of the target: 4 or 8) → what its kernel asks for."""
+Rule = Callable[[Graph, Op, Abi], KernelMemory]
+"""(graph, operator, target) → what its kernel asks for."""
 
 Rules = Mapping[str, Rule]
 
 
-def data(size32: int, size64: int | None = None) -> Rule:
-    """A kernel that allocates one record in Init and nothing else; `size64` is its size on 64-bit hosts."""
-    small = KernelMemory((size32,))
-    large = small if size64 is None else KernelMemory((size64,))
-    return lambda graph, op, word: small if word == 4 else large
+def data(arm: int, ilp32: int | None = None, host64: int | None = None) -> Rule:
+    """A kernel that allocates one record in Init and nothing else; sizes default to the one before."""
+    second = arm if ilp32 is None else ilp32
+    memories = tuple(KernelMemory((size,)) for size in (arm, second, second if host64 is None else host64))
+    return lambda graph, op, target: memories[target.index]
 
 
-def nothing(graph: Graph, op: Op, word: int) -> KernelMemory:
+def nothing(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """A kernel that allocates nothing."""
     return KernelMemory()

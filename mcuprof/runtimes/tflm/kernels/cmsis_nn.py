@@ -12,6 +12,7 @@ from typing import Literal
 
 from mcuprof.graph import DType, Graph, Op
 from mcuprof.ops.geometry import Window, window
+from mcuprof.runtimes.tflm.abi import ARM
 from mcuprof.runtimes.tflm.kernels import reference
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rule, Rules, data
 
@@ -25,7 +26,7 @@ def rules(variant: Variant) -> Rules:
     """Rules of all kernels for this instruction-set variant."""
 
     def bind(rule: Callable[[Graph, Op, Variant], KernelMemory]) -> Rule:
-        return lambda graph, op, word: rule(graph, op, variant)
+        return lambda graph, op, target: rule(graph, op, variant)
 
     return {
         **reference.RULES,
@@ -124,7 +125,7 @@ def _depthwise_scratch(graph: Graph, op: Op, variant: Variant) -> int:
 def fully_connected(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """OpData with dimensions; MVE keeps the kernel sums (one int32 per output) in the tail."""
     x, weights = graph.input(op), graph.input(op, 1)
-    tables = reference.fully_connected(graph, op, 4).prepare
+    tables = reference.fully_connected(graph, op, ARM).prepare
     if x.dtype is not DType.INT8:
         return KernelMemory((72,), tables)
     outputs, depth = weights.shape[0], weights.shape[-1]
@@ -145,19 +146,19 @@ def average_pool(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
 
 def softmax(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """The reference record and the type, padded to 64 bytes; tables as the reference."""
-    return KernelMemory((64,), reference.softmax(graph, op, 4).prepare)
+    return KernelMemory((64,), reference.softmax(graph, op, ARM).prepare)
 
 
 def svdf(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """The reference kernel's, and with MVE one kernel sum (int32) per filter in the tail."""
-    memory = reference.svdf(graph, op, 4)
+    memory = reference.svdf(graph, op, ARM)
     sums = variant == "mve" and graph.input(op).dtype is DType.INT8
     return KernelMemory((40,), (4 * graph.input(op, 1).shape[0],) if sums else (), memory.scratch)
 
 
 def lstm(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """A larger record; eight vectors of per-unit kernel sums in the tail; three buffers of scratch."""
-    memory = reference.lstm(graph, op, 4)
+    memory = reference.lstm(graph, op, ARM)
     x = graph.input(op)
     if x.dtype not in _QUANTIZED:
         return KernelMemory((912,), (), memory.scratch)
@@ -168,10 +169,11 @@ def lstm(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
 
 def transpose_convolution(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """int8 by arm_transpose_conv_s8_get_buffer_size and its reverse-convolution path; other types as the reference."""
-    memory = reference.transpose_convolution(graph, op, 4)
+    memory = reference.transpose_convolution(graph, op, ARM)
     if graph.input(op, 2).dtype is not DType.INT8:
         return KernelMemory((80,), memory.prepare, memory.scratch)
     w = window(graph, op)
+    scratch: tuple[int, ...]
     if max(w.stride_h, w.stride_w) <= 2 and w.in_c > 16:
         taps = w.kernel_h * w.kernel_w * w.in_c
         scratch = (4 * _up(taps, 16 if variant == "mve" else 4), taps * w.out_c)

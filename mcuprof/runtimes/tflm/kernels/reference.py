@@ -1,29 +1,28 @@
 """TFLM's reference kernels: what each allocates, from their sources (tensorflow/lite/micro/kernels/*.cc).
 
-Record sizes were read from the 32-bit ABI of arm-none-eabi and from a 64-bit host; two numbers are (32-bit, 64-bit).
+Record sizes are those of the structures in each ABI (abi.py); three numbers are (ARM, ILP32, 64-bit host).
 """
 
 from __future__ import annotations
 
 from mcuprof.graph import DType, Graph, Op, Tensor
-from mcuprof.ops.geometry import window
 from mcuprof.ops.operator import ShapeUnknown
 from mcuprof.ops.reduce import reduction_axes
-from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules, data, nothing
+from mcuprof.runtimes.tflm.abi import HOST64, Abi
+from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rule, Rules, data, nothing
 
 SOFTMAX_LUT_BYTES = 513 * 2  # two int16 tables for int16 inputs (softmax_common.cc, kInt16LUTArraySize)
-ELU_TABLE_BYTES = 256
 
 
-def convolution(graph: Graph, op: Op, word: int) -> KernelMemory:
+def convolution(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataConv and two per-channel tables (multiplier, shift), allocated for every type; int4 weights unpacked."""
-    record = 56 if word == 4 else 72
+    record = target.pick((56, 56, 80))
     weights = graph.input(op, 1)
     channels = weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
     return KernelMemory((record,), (4 * channels,) * 2, unpacked(weights))
 
 
-def transpose_convolution(graph: Graph, op: Op, word: int) -> KernelMemory:
+def transpose_convolution(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """As convolution, plus an accumulator per output element: int32 for int8, int64 and a widened bias for int16."""
     x, output = graph.input(op, 2), graph.output(op)
     scratch: tuple[int, ...] = ()
@@ -35,16 +34,16 @@ def transpose_convolution(graph: Graph, op: Op, word: int) -> KernelMemory:
         if bias is not None and bias.dtype is DType.INT16:
             scratch = (*scratch, 8 * bias.elements)
     channels = graph.input(op, 1).shape[0]
-    return KernelMemory((76 if word == 4 else 88,), (4 * channels,) * 2, scratch)
+    return KernelMemory((target.pick((76, 76, 88)),), (4 * channels,) * 2, scratch)
 
 
-def fully_connected(graph: Graph, op: Op, word: int) -> KernelMemory:
+def fully_connected(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataFullyConnected; two tables only when the weights are quantized per channel."""
     weights = graph.input(op, 1)
     tables: tuple[int, ...] = ()
     if weights.quantization is not None and weights.quantization.per_channel and weights.dtype.is_integer:
         tables = (4 * weights.shape[0],) * 2
-    return KernelMemory((48 if word == 4 else 64,), tables, unpacked(weights))
+    return KernelMemory((target.pick((48, 48, 72)),), tables, unpacked(weights))
 
 
 def unpacked(weights: Tensor) -> tuple[int, ...]:
@@ -52,13 +51,13 @@ def unpacked(weights: Tensor) -> tuple[int, ...]:
     return (weights.elements,) if weights.dtype is DType.INT4 else ()
 
 
-def softmax(graph: Graph, op: Op, word: int) -> KernelMemory:
+def softmax(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """SoftmaxParams; int16 inputs add two lookup tables."""
     tables = (SOFTMAX_LUT_BYTES,) * 2 if graph.input(op).dtype is DType.INT16 else ()
-    return KernelMemory((56 if word == 4 else 80,), tables)
+    return KernelMemory((target.pick((56, 56, 80)),), tables)
 
 
-def mean(graph: Graph, op: Op, word: int) -> KernelMemory:
+def mean(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataReduce; scratch for sums (int32 per output element, integers only), iteration index, resolved axes."""
     x, output = graph.input(op), graph.output(op)
     try:
@@ -69,12 +68,12 @@ def mean(graph: Graph, op: Op, word: int) -> KernelMemory:
     return KernelMemory((44,), (), (*sums, 4 * len(x.shape), 4 * axes))
 
 
-def reduce_extreme(graph: Graph, op: Op, word: int) -> KernelMemory:
+def reduce_extreme(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataReduce; scratch for the iteration index and the resolved axes."""
-    return KernelMemory((44,), (), mean(graph, op, word).scratch[-2:])
+    return KernelMemory((44,), (), mean(graph, op, target).scratch[-2:])
 
 
-def svdf(graph: Graph, op: Op, word: int) -> KernelMemory:
+def svdf(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataSvdf; scratch for the feature products (batch · filters) and, in integers, the outputs (batch · units)."""
     x = graph.input(op)
     filters, units = graph.input(op, 1).shape[0], graph.output(op).shape[-1]
@@ -83,7 +82,7 @@ def svdf(graph: Graph, op: Op, word: int) -> KernelMemory:
     return KernelMemory((36,), (), products if x.dtype.is_float else (*products, 4 * batch * units))
 
 
-def lstm(graph: Graph, op: Op, word: int) -> KernelMemory:
+def lstm(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataLSTM; four gate buffers of batch · units cell values each."""
     x, state = graph.input(op), graph.input(op, 19)
     batch = x.shape[1 if op.integer("time_major") else 0]
@@ -91,9 +90,25 @@ def lstm(graph: Graph, op: Op, word: int) -> KernelMemory:
     return KernelMemory((688,), (), (gate,) * 4)
 
 
-def elu(graph: Graph, op: Op, word: int) -> KernelMemory:
-    """int8: a 256-entry table inside the record; float: the same record, unused."""
-    return KernelMemory((ELU_TABLE_BYTES,))
+def assign_variable(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """Nothing; the build with compression keeps a record."""
+    return KernelMemory((8,)) if target is HOST64 else KernelMemory()
+
+
+def batch_matmul(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """A record, a transposed copy of y with its tensor and shape, a copy of the output's shape.
+
+    Sizes were read from the 64-bit host; on 32-bit targets they are an upper bound.
+    """
+    y = graph.input(op, 1)
+    shape = 4 + 4 * len(y.shape)
+    copy = (24, shape, y.nbytes) if not op.integer("adj_y") else ()
+    return KernelMemory((32,), (*copy, shape), exact=target is HOST64)
+
+
+def upper_bound(host64: int) -> Rule:
+    """One record whose size is only known on the 64-bit host, where it is at least as large as on 32 bits."""
+    return lambda graph, op, target: KernelMemory((host64,), exact=target is HOST64)
 
 
 RULES: Rules = {
@@ -102,7 +117,7 @@ RULES: Rules = {
     "FULLY_CONNECTED": fully_connected,
     "SOFTMAX": softmax,
     **dict.fromkeys(("MEAN", "SUM"), mean),
-    **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN"), reduce_extreme),
+    **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL"), reduce_extreme),
     "SVDF": svdf,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), data(32)),
@@ -116,18 +131,37 @@ RULES: Rules = {
     "RELU": data(28),
     "RELU6": data(8),
     "PRELU": data(28),
-    "CONCATENATION": data(24, 40),
+    "CONCATENATION": data(24, 24, 72),
     **dict.fromkeys(("PAD", "PADV2"), data(56)),
     "STRIDED_SLICE": data(84),
+    "ELU": data(256),  # OpData is a table of 256 int8 results
     "VAR_HANDLE": data(4),
+    "ASSIGN_VARIABLE": assign_variable,
     "CALL_ONCE": data(8),
+    "BATCH_MATMUL": batch_matmul,
+    "RSQRT": upper_bound(28),
+    "DIV": upper_bound(32),
+    "SQUARED_DIFFERENCE": upper_bound(112),
     **dict.fromkeys(
         (
             *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "SLICE", "SPLIT", "SPLIT_V", "PACK", "UNPACK", "GATHER"),
             *("GATHER_ND", "TRANSPOSE", "MAXIMUM", "MINIMUM", "LOG_SOFTMAX", "RESIZE_BILINEAR", "CAST", "FLOOR"),
-            *("RESIZE_NEAREST_NEIGHBOR", "READ_VARIABLE", "ASSIGN_VARIABLE", "REVERSE_V2", "FILL", "ZEROS_LIKE"),
+            *("RESIZE_NEAREST_NEIGHBOR", "READ_VARIABLE", "REVERSE_V2", "FILL", "ZEROS_LIKE"),
             *("EXP", "ROUND", "CEIL", "NEG", "SIN", "COS", "LOG", "SQRT", "SQUARE", "LOGICAL_NOT", "LOGICAL_AND"),
-            *("LOGICAL_OR", "SELECT_V2", "BROADCAST_TO", "ARG_MAX", "ARG_MIN", "FLOOR_DIV", "FLOOR_MOD"),
+            *(
+                "LOGICAL_OR",
+                "SELECT_V2",
+                "BROADCAST_TO",
+                "ARG_MAX",
+                "ARG_MIN",
+                "FLOOR_DIV",
+                "FLOOR_MOD",
+                "L2_NORMALIZATION",
+                "BATCH_TO_SPACE_ND",
+                "SPACE_TO_BATCH_ND",
+                "DEPTH_TO_SPACE",
+                "SPACE_TO_DEPTH",
+            ),
         ),
         nothing,
     ),
