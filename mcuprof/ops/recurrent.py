@@ -6,8 +6,8 @@ its matrices × steps × batch. That holds for TFLite's separate matrices and fo
 
 from __future__ import annotations
 
-from mcuprof.graph import Graph, Op
-from mcuprof.ops.operator import Operator, as_stored
+from mcuprof.graph import Graph, Op, Shape
+from mcuprof.ops.operator import InputShapes, Operator, as_stored
 
 
 def recurrent_macs(graph: Graph, op: Op) -> int:
@@ -20,6 +20,11 @@ def recurrent_macs(graph: Graph, op: Op) -> int:
         if tensor is not None and tensor.is_constant and len(tensor.shape) >= 2 and min(tensor.shape[-2:]) > 1:
             weights += tensor.elements
     return rows * weights
+
+
+def svdf_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
+    """[batch, filters / rank]."""
+    return ((inputs[0][0], inputs[1][0] // max(1, op.integer("rank", 1))),)
 
 
 def svdf_macs(graph: Graph, op: Op) -> int:
@@ -35,5 +40,5 @@ OPERATORS = (
     Operator("GRU", as_stored, recurrent_macs),
     Operator("RNN", as_stored, recurrent_macs),
     Operator("UNIDIRECTIONAL_SEQUENCE_RNN", as_stored, recurrent_macs),
-    Operator("SVDF", as_stored, svdf_macs),
+    Operator("SVDF", svdf_shapes, svdf_macs),
 )
