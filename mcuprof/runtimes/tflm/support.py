@@ -94,12 +94,16 @@ def _weights_refusal(graph: Graph, op: Op, activations: DType) -> str | None:
     return None
 
 
+# Inputs that must be absent (LstmTensors::ValidateTensorStatus).
+_LSTM_EXTRAS = {"peepholes": (9, 10, 11), "projection": (16, 17), "layer normalization": (20, 21, 22, 23)}
+
+
 def _lstm_refusal(graph: Graph, op: Op, activations: DType) -> str | None:
     if len(op.inputs) != 24:
         return f"TFLM's kernel takes 24 inputs, not {len(op.inputs)}"
-    scaled = [index for index in op.intermediates if index >= 0 and graph.tensors[index].quantization is not None]
-    if not activations.is_float and len(scaled) < 5:
-        return "TFLM's kernel needs the scales of its intermediate tensors, which the file lacks"
+    extras = [what for what, positions in _LSTM_EXTRAS.items() if any(graph.tensor(op, p) for p in positions)]
+    if extras:
+        return f"TFLM's kernel has no {extras[0]}"
     weights = graph.tensor(op, 2)
     if weights is not None and activations.is_float != weights.dtype.is_float:
         return f"TFLM has no hybrid kernels ({weights.dtype.value} weights with {activations.value} activations)"
