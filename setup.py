@@ -2,8 +2,11 @@
 
 from setuptools import find_namespace_packages, setup
 
+CODE = find_namespace_packages(include=["mcuprof", "mcuprof.*"])
+DATA = ["mcuprof.device_db", *(f"mcuprof.device_db.{folder}" for folder in find_namespace_packages("device_db"))]
+
 setup(
-    packages=[*find_namespace_packages(include=["mcuprof", "mcuprof.*"]), "mcuprof.device_db"],
+    packages=[*CODE, *DATA],
     package_dir={"mcuprof.device_db": "device_db"},
-    package_data={"mcuprof": ["py.typed"], "mcuprof.device_db": ["VERSION", "*.csv", "*/*"]},
+    package_data={"mcuprof": ["py.typed"]} | {package: ["*.*", "VERSION"] for package in DATA},
 )
