@@ -12,7 +12,7 @@ from mcuprof.hardware.database import (
 from mcuprof.hardware.device import Accelerator, Block, Core, Device, Region, RegionKind
 from mcuprof.hardware.files import Problem
 from mcuprof.hardware.resolve import default_kernels
-from mcuprof.hardware.validate import validate
+from mcuprof.hardware.validation import validate
 
 __all__ = [
     "Accelerator",

@@ -28,9 +28,12 @@ _NOT_FACTS = {"name", "vendor", "part", "boards", "aliases", "runtime", "kernels
 _REBUILD = "is out of step with the files; run `python -m mcuprof.hardware`"
 
 
-def validate(path: Path | None = None) -> list[Problem]:
-    """Problems of the device file at `path`, or of the whole database without one; empty when all is well."""
-    root = database_path()
+def validate(path: Path | None = None, root: Path | None = None) -> list[Problem]:
+    """Problems of the device file at `path`, or of the whole database without one; empty when all is well.
+
+    `root` is the database to check and to find cores in, the shipped one by default.
+    """
+    root = root or database_path()
     if path is not None:
         return _device_problems(path, root)[1]
     found: list[Problem] = []
