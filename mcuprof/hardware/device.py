@@ -1,7 +1,7 @@
 """What a device is: the typed form of one file of `device_db/`.
 
-Sizes are bytes, clocks hertz. `sources` maps every key that carries a fact (`core.clock_hz`, `regions`, …) to where it
-was read; `doubts` maps keys to what is uncertain about them. Absent facts are None, never guessed.
+Sizes are bytes, clocks hertz. `sources` maps every key that carries a fact (`clock`, `regions`, …) to where it was
+read; `doubts` maps keys to what is uncertain about them. Absent facts are None, never guessed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One contiguous block of memory. `alias` names the region whose bytes it shows again (counted once).
 
     `arena` is false for memory that cannot hold a tensor arena (instruction-only, backup, retention RAM).
+    `merge` is false where no single object may cross the border to the region that ends at this address.
     """
 
     name: str
@@ -27,10 +28,27 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bus: str | None = None
     alias: str | None = None
     arena: bool = True
+    merge: bool = True
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One stretch of addresses that a single array may fill: a region, or several that touch."""
+
+    regions: tuple[str, ...]
+    bytes: int
+    address: int | None
+
+    @property
+    def name(self) -> str:
+        """`AXISRAM`, or `SRAM1+SRAM2+SRAM3` for regions that touch."""
+        return "+".join(self.regions)
 
 
 class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A CPU core type of `device_db/cores/`. `kernels` is the instruction-set variant of kernel libraries it runs."""
+    """A CPU core type of `device_db/cores/`, with the options its device was built with.
+
+    `fpu` is "none", "single", "double", or None where no source says. MAC rates are upper bounds per cycle.
+    """
 
     id: str
     name: str
@@ -41,10 +59,40 @@ class Core(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fpu: str | None = None
     sources: Mapping[str, str] = {}
     notes: str = ""
+    doubts: Mapping[str, str] = {}
+    pipeline: str | None = None
+    issue: str | None = None
+    mac_i8_per_cycle: float | None = None
+    mac_i16_per_cycle: float | None = None
+    mac_f32_per_cycle: float | None = None
+    dmips_per_mhz: float | None = None
+    coremark_per_mhz: float | None = None
+
+
+class Accelerator(msgspec.Struct, frozen=True):
+    """An NPU or vector unit of `device_db/accelerators/`; `clock_hz` is its fastest sourced clock."""
+
+    id: str
+    name: str
+    vendor: str
+    mac_i8_per_cycle: float | None = None
+    clock_hz: int | None = None
+    operators: str = ""
+    bit_widths: str = ""
+    local_memory: str = ""
+    power: str = ""
+    sources: Mapping[str, str] = {}
+    doubts: Mapping[str, str] = {}
+    notes: str = ""
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A part or board, resolved: the core record is inside, the regions are as the linker sees them."""
+    """A part or board, resolved: the core record is inside, the regions are as the linker sees them.
+
+    `core` is the fastest core an application can use, `cores` all of them by id. `clock_hz` belongs to `core`.
+    `ram_total_bytes` is what the vendor counts where that is not the sum of the regions, or no region is known.
+    `accelerator` is the one beside `core`, the first of `accelerators`.
+    """
 
     id: str
     name: str
@@ -65,3 +113,51 @@ class Device(msgspec.Struct, frozen=True):
     sources: Mapping[str, str]
     doubts: Mapping[str, str] = {}
     notes: str = ""
+    cores: tuple[str, ...] = ()
+    accelerators: tuple[str, ...] = ()
+    ram_total_bytes: int | None = None
+    flash_accelerator: str | None = None
+
+    @property
+    def ram_bytes(self) -> int | None:
+        """On-chip RAM in bytes, whether or not an arena may use it; None where nothing is known."""
+        return self.ram_total_bytes if self.ram_total_bytes is not None else self.total_bytes("ram")
+
+    @property
+    def flash_bytes(self) -> int | None:
+        """On-chip flash (MRAM, RRAM) in bytes; None where there is none or its size is not known."""
+        return self.total_bytes("flash")
+
+    def total_bytes(self, kind: RegionKind) -> int | None:
+        """Sum of all regions of `kind`, aliases counted once; None where there is none."""
+        sizes = [region.bytes for region in self.regions if region.kind == kind and not region.alias]
+        return sum(sizes) if sizes else None
+
+    def arena_blocks(self, kind: RegionKind = "ram") -> tuple[Block, ...]:
+        """The blocks of `kind` that could each hold a whole arena, largest first; empty where the layout is not known.
+
+        Regions whose addresses touch count as one block, unless one of them says otherwise. Aliases, and memory that
+        cannot hold an arena, are left out. An arena fits a device only if it fits one of these blocks.
+        """
+        usable = [region for region in self.regions if region.kind == kind and region.arena and not region.alias]
+        blocks: list[Block] = []
+        for region in sorted(usable, key=lambda region: (region.address is None, region.address or 0)):
+            below = blocks[-1] if blocks else None
+            touches = below is not None and below.address is not None and region.address == below.address + below.bytes
+            if below is not None and touches and region.merge:
+                blocks[-1] = Block((*below.regions, region.name), below.bytes + region.bytes, below.address)
+            else:
+                blocks.append(Block((region.name,), region.bytes, region.address))
+        return tuple(sorted(blocks, key=lambda block: (-block.bytes, block.address or 0)))
+
+    def arena_capacity(self, reserve_bytes: int | None = None) -> int | None:
+        """Bytes the largest possible arena has, with `reserve_bytes` (default: the device's own) left to the firmware.
+
+        The firmware's share goes to other blocks first, and to the arena's own only where they are too small:
+        min(largest block, all blocks - reserve). None where the RAM layout is not known.
+        """
+        blocks = self.arena_blocks()
+        if not blocks:
+            return None
+        reserve = self.reserve_bytes if reserve_bytes is None else reserve_bytes
+        return max(0, min(blocks[0].bytes, sum(block.bytes for block in blocks) - reserve))

@@ -1,0 +1,34 @@
+"""Floor 1: the device database. Schema, look-up and validation of `device_db/`; knows nothing of graphs."""
+
+from mcuprof.hardware.database import (
+    database_path,
+    device_db_version,
+    find_id,
+    list_devices,
+    load_accelerator,
+    load_core,
+    load_device,
+)
+from mcuprof.hardware.device import Accelerator, Block, Core, Device, Region, RegionKind
+from mcuprof.hardware.files import Problem
+from mcuprof.hardware.resolve import default_kernels
+from mcuprof.hardware.validation import validate
+
+__all__ = [
+    "Accelerator",
+    "Block",
+    "Core",
+    "Device",
+    "Problem",
+    "Region",
+    "RegionKind",
+    "database_path",
+    "default_kernels",
+    "device_db_version",
+    "find_id",
+    "list_devices",
+    "load_accelerator",
+    "load_core",
+    "load_device",
+    "validate",
+]
