@@ -24,7 +24,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 samples: $(VENV)/.samples
-	$(BIN)/python samples/build.py
+	$(BIN)/python -m samples.build
 
 # Each stamp is one set of extras; pip is asked again only when pyproject.toml changed.
 $(VENV)/.core: pyproject.toml
