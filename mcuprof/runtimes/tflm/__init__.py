@@ -7,14 +7,15 @@ as used, because the plan is computed in the space of the head.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcuprof.graph import Graph, Op
-from mcuprof.hardware.device import Core
+from mcuprof.hardware import Core
 from mcuprof.runtimes.tflm import abi, kernels
 from mcuprof.runtimes.tflm.abi import Abi
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules
-from mcuprof.runtimes.tflm.lifetimes import ALIGNMENT, Request, requests
+from mcuprof.runtimes.tflm.lifetimes import ALIGNMENT, Request, lifetimes
 from mcuprof.runtimes.tflm.persistent import Tail, tail
 from mcuprof.runtimes.tflm.planner import head_bytes, plan
 
@@ -25,12 +26,14 @@ MAX_SCRATCH_REQUESTS_PER_OP = 12  # kMaxScratchBuffersPerOp, micro_allocator.cc
 class Arena:
     """The arena of one model on one target.
 
-    `requests` and `offsets` are the head's plan. `inexact` names the operator kinds whose kernels mcuprof has no
-    allocation data for: where it is not empty, the sizes are not exact.
+    `requests` and `offsets` are the head's plan; `scopes` says which (subgraph, operator) each of its scopes is.
+    `inexact` names the operator kinds whose kernels mcuprof has no allocation data for: where it is not empty, the
+    sizes are not exact.
     """
 
     requests: tuple[Request, ...]
     offsets: tuple[int, ...]
+    scopes: Mapping[int, tuple[int, int]]
     tail: Tail
     head_bytes: int
     min_arena_bytes: int
@@ -64,7 +67,8 @@ def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None =
         for index, item in enumerate(group)
         if item.scratch
     }
-    buffers = requests(graph, scratch)
+    live = lifetimes(graph, scratch)
+    buffers = live.requests
     offsets = plan(buffers)
     head = head_bytes(buffers, offsets)
     persistent = tail(graph, memory, target)
@@ -77,7 +81,7 @@ def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None =
         for op, item in zip(g.ops, group, strict=True)
         if not item.exact
     }
-    return Arena(buffers, offsets, persistent, head, _up(least), tuple(sorted(inexact)))
+    return Arena(buffers, offsets, live.scopes, persistent, head, _up(least), tuple(sorted(inexact)))
 
 
 def _kernel(rules: Rules, graph: Graph, op: Op, target: Abi) -> KernelMemory:

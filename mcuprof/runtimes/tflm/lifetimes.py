@@ -48,14 +48,23 @@ Scratch = Mapping[tuple[int, int], Sequence[int]]
 """(subgraph, operator index) → bytes of its scratch buffers, in the order the kernel asks for them."""
 
 
-def requests(graph: Graph, scratch: Scratch) -> tuple[Request, ...]:
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """What the planner gets. `scopes` maps each scope that an operator opens to (subgraph, operator index)."""
+
+    requests: tuple[Request, ...]
+    scopes: Mapping[int, tuple[int, int]]
+
+
+def lifetimes(graph: Graph, scratch: Scratch) -> Lifetimes:
     """All buffers of the head in the order TFLM hands them to its planner: tensors by subgraph, then scratch buffers.
 
     Raises ModelError when subgraphs call each other in a circle or an offline plan does not fit the model.
     """
     builder = _Builder(graph, scratch)
     builder.mark(0)
-    return builder.requests()
+    scopes = {start: place for place, (start, _) in builder.scratch_scopes.items()}
+    return Lifetimes(builder.requests(), scopes)
 
 
 def align(nbytes: int) -> int:

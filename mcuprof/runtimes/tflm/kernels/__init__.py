@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from mcuprof.errors import UsageError
-from mcuprof.hardware.device import Core
+from mcuprof.hardware import Core
 from mcuprof.runtimes.tflm.kernels import cmsis_nn, esp_nn, reference
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules
 
 LIBRARIES = ("reference", "cmsis-nn", "esp-nn")
 
+_OPTIONAL_DSP = ("cortex-m33", "cortex-m35p")
 _VECTOR_CORES = ("xtensa-lx7", "esp32-p4")
 
 
@@ -31,12 +32,14 @@ def rules(library: str, core: Core | None) -> Rules:
 
 
 def cmsis_variant(core: Core | None) -> cmsis_nn.Variant:
-    """Which CMSIS-NN code a core compiles: MVE, DSP extension, or plain C."""
-    if core is None:
-        return "dsp"
-    if core.mve:
-        return "mve"
-    return "dsp" if core.dsp else "plain"
+    """Which CMSIS-NN code a core compiles: MVE, DSP extension, or plain C.
+
+    Where the DSP extension is an option of the core that no source states, it is assumed: that code never asks for
+    less scratch than plain C does.
+    """
+    if core is None or core.dsp:
+        return "mve" if core is not None and core.mve else "dsp"
+    return "dsp" if core.id in _OPTIONAL_DSP else "plain"
 
 
 __all__ = ["LIBRARIES", "KernelMemory", "Rules", "cmsis_variant", "rules"]

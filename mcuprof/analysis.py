@@ -1,0 +1,311 @@
+"""The only place that puts the parts together: a graph and a device in, one `Result` of the report document out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mcuprof import cost, runtimes
+from mcuprof.document import (
+    Finding,
+    Flash,
+    FlashItem,
+    Latency,
+    Memory,
+    ModelFacts,
+    Peak,
+    PeakTensor,
+    Placement,
+    RegionUse,
+    Result,
+    Target,
+    Verdict,
+)
+from mcuprof.errors import UsageError
+from mcuprof.graph import Graph
+from mcuprof.hardware import Block, Device
+from mcuprof.ops import is_known, parameters, total_macs
+from mcuprof.ops.scheme import scheme
+from mcuprof.ops.soundness import NPU, defects
+from mcuprof.runtimes import Arena
+from mcuprof.units import format_bytes
+
+DEFAULT_KERNELS = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to assume of the firmware. `kernels` None means what the device's vendor ships.
+
+    `detail` adds the plan and the strategies table to the result.
+    """
+
+    runtime: str = "tflm"
+    kernels: str | None = None
+    order: str = "as-is"
+    in_place: str = "none"
+    detail: bool = False
+
+
+def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
+    """Everything mcuprof knows of this model on this device, not yet judged: `verdict` holds findings on the model.
+
+    Without a device, sizes are those of an Arm Cortex-M with reference kernels. Raises UsageError for options that
+    contradict each other and ModelError for a model that the runtime cannot plan.
+    """
+    options = options or Options()
+    runtime = runtimes.find(options.runtime)
+    kernels = options.kernels or (device.kernels if device else DEFAULT_KERNELS)
+    core = device.core if device else None
+    arena = runtime.arena(graph, library=kernels, core=core)
+    stack = cost.stack_bytes(graph, core, kernels) if core else None
+    memory, found = _memory(graph, arena, device, stack[0] if stack else None, options)
+    flash, flash_found = _flash(graph, device, options.runtime, kernels)
+    latency, reason = _latency(graph, device, options.runtime, kernels)
+    findings = (
+        *_reading(graph),
+        *_soundness(graph),
+        *_support(graph, runtime, device),
+        *_arena_findings(arena, kernels),
+        *found,
+        *flash_found,
+    )
+    return Result(
+        model=_facts(graph),
+        target=Target(
+            device.id if device else None,
+            core.id if core else None,
+            device.clock_hz if device else None,
+            options.runtime,
+            kernels,
+            device.accelerator if device else None,
+        ),
+        memory=memory,
+        flash=flash,
+        latency=latency,
+        verdict=Verdict(all(finding.severity != "error" for finding in findings), findings),
+        **({} if reason is None else {"latency_reason": reason}),
+    )
+
+
+def _facts(graph: Graph) -> ModelFacts:
+    origin = graph.origin
+    return ModelFacts(
+        origin.path,
+        origin.sha256,
+        origin.format,
+        scheme(graph),
+        origin.nbytes,
+        len(graph.ops),
+        total_macs(graph),
+        parameters(graph),
+    )
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def _memory(
+    graph: Graph, arena: Arena, device: Device | None, stack: int | None, options: Options
+) -> tuple[Memory, tuple[Finding, ...]]:
+    if (options.order, options.in_place) != ("as-is", "none"):
+        raise UsageError(f"--order {options.order} --in-place {options.in_place}: only as-is and none are built in")
+    live = _live_bytes(arena)
+    bound = max(live.values(), default=0)
+    regions, found = _regions(arena.min_arena_bytes, stack or 0, device)
+    memory = Memory(
+        order="as-is",
+        in_place="none",
+        arena_bytes=arena.arena_bytes,
+        head_bytes=arena.head_bytes,
+        tail_bytes=arena.tail.nbytes,
+        min_arena_bytes=arena.min_arena_bytes,
+        stack_bytes=stack,
+        lower_bound_bytes=bound,
+        certificate=_certificate(arena.head_bytes, bound),
+        peak=_peak(graph, arena, live),
+        regions=regions,
+        **({"plan": _placements(graph, arena)} if options.detail else {}),
+    )
+    return memory, found
+
+
+def _live_bytes(arena: Arena) -> dict[int, int]:
+    """Scope → bytes of all buffers that are live in it."""
+    return {
+        scope: sum(request.nbytes for request in arena.requests if request.first <= scope <= request.last)
+        for scope in arena.scopes
+    }
+
+
+def _certificate(head: int, bound: int) -> str:
+    """Whether these offsets are as good as any for this order without sharing bytes."""
+    if head <= bound:
+        return "optimal: bound"
+    return f"gap {100 * (head - bound) / bound:.1f} %"
+
+
+def _peak(graph: Graph, arena: Arena, live: dict[int, int]) -> Peak | None:
+    if not live:
+        return None
+    scope = max(live, key=lambda scope: (live[scope], -scope))
+    subgraph, index = arena.scopes[scope]
+    op = (graph, *graph.subgraphs)[subgraph].ops[index]
+    buffers = [request for request in arena.requests if request.first <= scope <= request.last]
+    tensors = sorted(
+        (PeakTensor(_name(graph, request), request.nbytes) for request in buffers),
+        key=lambda tensor: (-tensor.bytes, tensor.name),
+    )
+    return Peak(index, op.kind, live[scope], tuple(tensors))
+
+
+def _placements(graph: Graph, arena: Arena) -> tuple[Placement, ...]:
+    """The head's plan, times as indices of the main graph's operators (buffers of subgraphs: of their caller)."""
+    starts = sorted((scope, index) for scope, (subgraph, index) in arena.scopes.items() if subgraph == 0)
+
+    def operator(scope: int) -> int:
+        before = [index for start, index in starts if start <= scope]
+        return before[-1] if before else 0
+
+    rows = (
+        Placement(_name(graph, request), request.nbytes, offset, operator(request.first), operator(request.last))
+        for request, offset in zip(arena.requests, arena.offsets, strict=True)
+    )
+    return tuple(sorted(rows, key=lambda row: (row.first, row.offset, row.tensor)))
+
+
+def _name(graph: Graph, request: runtimes.Request) -> str:
+    owner = (graph, *graph.subgraphs)[request.subgraph]
+    if request.tensor is not None:
+        return owner.tensors[request.tensor].name
+    kind = owner.ops[request.op].kind if request.op is not None else ""
+    return f"scratch of operator {request.op} ({kind})"
+
+
+def _regions(arena: int, stack: int, device: Device | None) -> tuple[tuple[RegionUse, ...], tuple[Finding, ...]]:
+    """Where the arena, the stack and the firmware's own data go, and what to say about it.
+
+    The arena takes the largest block; stack and firmware take the others first, as a linker script that wants to make
+    room would, and share the arena's block only when the others are too small. External RAM serves only an arena that
+    no internal block could hold.
+    """
+    if device is None:
+        return (), ()
+    blocks = device.arena_blocks()
+    if not blocks:
+        return _without_layout(arena, stack, device)
+    external = device.arena_blocks("external-ram")
+    home, *others = blocks
+    if arena > home.bytes and external and arena <= external[0].bytes:
+        home, others = external[0], [home, *others]
+        text = f"the arena of {format_bytes(arena)} fits only {home.name}, outside the chip"
+        found = (Finding("M108", "warning", text, "every access to it is slow: reduce the peak"),)
+    else:
+        found = ()
+    return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), found
+
+
+def _distribute(arena: int, stack: int, reserve: int, home: Block, others: Iterable[Block]) -> Iterator[RegionUse]:
+    used = arena
+    elsewhere: list[RegionUse] = []
+    for block in others:
+        placed = stack if stack <= block.bytes else 0
+        stack -= placed
+        kept = min(reserve, block.bytes - placed)
+        reserve -= kept
+        if placed or kept:
+            elsewhere.append(RegionUse(block.name, placed, kept, block.bytes))
+    used += stack
+    yield RegionUse(home.name, used, reserve, home.bytes)
+    yield from elsewhere
+
+
+def _without_layout(arena: int, stack: int, device: Device) -> tuple[tuple[RegionUse, ...], tuple[Finding, ...]]:
+    """Only the total is known, or nothing is: neither shows that the arena fits in one piece."""
+    total = device.ram_bytes
+    regions = (RegionUse("RAM", arena + stack, device.reserve_bytes, total),) if total else ()
+    known = "only its total RAM is" if total else "no RAM size is"
+    text = f"{known} known of {device.id}: that the arena fits in one piece is not shown"
+    return regions, (Finding("M106", "error", text, "name the largest free block with --ram"),)
+
+
+# Flash ----------------------------------------------------------------------------------------------------------------
+
+# The largest TFLM firmware without its model among those linked for device_db/flash (seven models, -Os to -O2).
+LARGEST_LINKED_RUNTIME_BYTES = 86_808
+
+
+def _flash(graph: Graph, device: Device | None, runtime: str, kernels: str) -> tuple[Flash, tuple[Finding, ...]]:
+    """The bill, and a finding where code has no size: an error when the room left is less than any runtime took."""
+    capacity = device.flash_bytes if device else None
+    stored = FlashItem("model", graph.origin.nbytes, "exact: stored file")
+    bill = cost.flash_bill(graph, core=device.core, kernels=kernels, runtime=runtime) if device else None
+    if isinstance(bill, cost.FlashBill) and not bill.uncounted:
+        return Flash(bill.total_bytes, capacity, bill.items), ()
+    if isinstance(bill, cost.FlashBill):
+        flash = Flash(bill.total_bytes, capacity, bill.items)
+        reason = f"no code size for {', '.join(bill.uncounted)}"
+    else:
+        flash = Flash(stored.bytes, capacity, (stored,))
+        reason = bill.reason if bill else "no device was named"
+    text = f"{reason}: the flash total is a lower bound"
+    tight = capacity is not None and capacity - stored.bytes < LARGEST_LINKED_RUNTIME_BYTES
+    if tight and flash.total_bytes <= (capacity or 0):
+        text += ", and what is left may be too little"
+    return flash, (Finding("F203", "error" if tight else "warning" if device else "note", text),)
+
+
+# Latency --------------------------------------------------------------------------------------------------------------
+
+
+def _latency(graph: Graph, device: Device | None, runtime: str, kernels: str) -> tuple[Latency | None, str | None]:
+    if device is None:
+        return None, "no device was named"
+    found = cost.latency(graph, device, runtime=runtime, kernels=kernels)
+    return (None, found.reason) if isinstance(found, cost.NoData) else (found, None)
+
+
+# Findings about the model itself --------------------------------------------------------------------------------------
+
+
+def _reading(graph: Graph) -> Iterator[Finding]:
+    for note in graph.origin.notes:
+        yield Finding("O403", "note", note)
+    if graph.origin.format == "onnx":
+        text = "an ONNX model was judged as if it were converted to TFLite operator by operator"
+        yield Finding("M110", "warning", text, "convert it and check the .tflite for numbers that are exact")
+
+
+def _soundness(graph: Graph) -> Iterator[Finding]:
+    for defect in defects(graph):
+        code = "O405" if defect.topic == "operators" else "Q505"
+        yield Finding(code, "error" if defect.fatal else "warning", defect.message)
+
+
+def _support(graph: Graph, runtime: runtimes.Runtime, device: Device | None) -> Iterator[Finding]:
+    """One finding per kind and reason, however many operators share it."""
+    reasons: dict[tuple[str, str], list[int]] = {}
+    unknown: dict[str, int] = {}
+    for g in (graph, *graph.subgraphs):
+        for index, op in enumerate(g.ops):
+            reason = runtime.refusal(g, op)
+            if op.kind == NPU and not (device and device.accelerator and device.accelerator.startswith("ethos-u")):
+                reason = "it was compiled for an Ethos-U, which this target does not have"
+            if reason is not None:
+                reasons.setdefault((op.kind, reason), []).append(index)
+            if not is_known(op):
+                unknown[op.kind] = unknown.get(op.kind, 0) + 1
+    for (kind, reason), indices in reasons.items():
+        others = f" and {len(indices) - 1} more" if len(indices) > 1 else ""
+        code = "O401" if "no kernel" in reason else "O402"
+        yield Finding(code, "error", f"operator {indices[0]}{others} ({kind}): {reason}")
+    for kind, count in unknown.items():
+        text = f"{count} × {kind}: not known to mcuprof; its tensors count, its MACs and scratch do not"
+        yield Finding("O404", "warning", text)
+
+
+def _arena_findings(arena: Arena, kernels: str) -> Iterator[Finding]:
+    if arena.inexact:
+        kinds = ", ".join(arena.inexact)
+        text = f"no data on what the {kernels} kernels of {kinds} allocate: the arena shown may be too small"
+        yield Finding("M109", "error", text, "measure arena_used_bytes() on the board, or use kernels with data")

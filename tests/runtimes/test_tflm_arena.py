@@ -1,0 +1,173 @@
+"""TFLM's arena against what TFLM itself reported: executed on emulated Cortex-M cores and by its Python package."""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+
+import pytest
+
+from mcuprof.errors import ModelError, UsageError
+from mcuprof.graph import DType, Graph
+from mcuprof.hardware import Core, load_core
+from mcuprof.readers import read
+from mcuprof.runtimes.tflm import arena
+from mcuprof.runtimes.tflm.abi import HOST64
+from tests.corpus import Model, model, models, needs_shared, table
+from tests.graphs import graph, op, tensor
+
+LIBRARIES = {"ref": "reference", "cmsis": "cmsis-nn"}
+
+# Files that TFLM runs although they are broken; mcuprof refuses to read them.
+REFUSED_BY_US = {
+    "bad_buffer_short": "holds 10 bytes where its shape needs 16,000",  # TFLM reads past the buffer
+    "bad_output_oob": "refers to tensor 4242 of 10",  # TFLM's Python wrapper never looks at it
+}
+
+# 64-bit totals that differ, with the cause. The 32-bit data has none of these operators.
+INEXACT_ON_HOST = {
+    "tflm_audio_preprocessor_float": "signal kernels: no allocation data",
+    "litert_conformer": "SQUARED_DIFFERENCE and RSQRT: sizes of their records not known",
+    "litert_rope": "DIV: size of its record not known",
+    "drv_resnet8_weight_only_wi8_afp32": "operator code 6 is stored as ADD where TFLM runs DEQUANTIZE",
+}
+
+
+@cache
+def by_sha() -> dict[str, Model]:
+    return {entry.row["sha256"]: entry for entry in models()}
+
+
+@cache
+def load(path: str) -> Graph:
+    return read(path)
+
+
+def core_of(name: str) -> Core:
+    return load_core({"m0plus": "cortex-m0plus"}.get(name, f"cortex-{name}"))
+
+
+@needs_shared
+def test_arena_equals_every_executed_row() -> None:
+    rows = table("tflm_arena_cortexm.csv")
+    wrong = []
+    for row in rows:
+        found = arena(
+            load(str(by_sha()[row["sha256"]].path)), library=LIBRARIES[row["kernels"]], core=core_of(row["core"])
+        )
+        expected = (int(row["head"]), int(row["tail"]), int(row["arena_used_bytes"]))
+        if (found.head_bytes, found.tail.nbytes, found.arena_bytes) != expected:
+            wrong.append((row["model"], row["core"], row["kernels"], found.arena_bytes, expected))
+    assert len(rows) == 391
+    assert not wrong
+
+
+@needs_shared
+def test_smallest_arena_equals_every_searched_row() -> None:
+    shas = {row["model"]: row["sha256"] for row in table("tflm_arena_cortexm.csv")}
+    rows = [row for row in table("tflm_arena_min_cortexm.csv") if row["arena_min_bytes"]]
+    wrong = []
+    for row in rows:
+        path = str(by_sha()[shas[row["model"]]].path)
+        found = arena(load(path), library=LIBRARIES[row["kernels"]], core=core_of(row["core"]))
+        if found.min_arena_bytes != int(row["arena_min_bytes"]):
+            wrong.append((row["model"], row["core"], row["kernels"], found.min_arena_bytes, row["arena_min_bytes"]))
+    assert len(rows) == 128
+    assert not wrong
+
+
+@needs_shared
+@pytest.mark.parametrize("entry", [m for m in models() if m.row["tflm_arena_head"]], ids=lambda m: m.name)
+def test_head_and_tail_equal_what_the_python_package_reports(entry: Model) -> None:
+    if entry.name in REFUSED_BY_US:
+        with pytest.raises(ModelError, match=REFUSED_BY_US[entry.name]):
+            read(entry.path)
+        return
+    found = arena(load(str(entry.path)), library="reference", core=None, target=HOST64)
+    assert found.head_bytes == int(entry.row["tflm_arena_head"])
+    if entry.name not in INEXACT_ON_HOST:
+        assert found.arena_bytes == int(entry.row["tflm_arena_bytes"])
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "measured_kib"),
+    [("tflm_person_detect", 80.3711), ("mlperf_kws_int8", 22.2461), ("mlperf_ad01_int8", 2.3242)],
+)
+def test_esp32_boards_measured_within_one_word(name: str, measured_kib: float) -> None:
+    """arena_used on real ESP32 boards (mcufit-bench, in measured.csv). Their older TFLM has one word more."""
+    found = arena(load(str(model(name).path)), library="esp-nn", core=load_core("xtensa-lx6"))
+    assert round(measured_kib * 1024) - found.arena_bytes == 4
+
+
+@needs_shared
+def test_wasm32_totals_differ_by_one_constant() -> None:
+    """mcufit's wasm32 build of TFLM has 4-byte enums; its fixed overhead is one constant, up to one alignment step."""
+    from mcuprof.runtimes.tflm.abi import ILP32
+
+    gaps = []
+    for row in table("tflm_arena_cortexm.csv"):
+        plain = (row["core"], row["kernels"]) == ("m4", "ref") and not int(row["resource_vars"])
+        if plain and row["wasm32_total"]:
+            found = arena(load(str(by_sha()[row["sha256"]].path)), library="reference", core=None, target=ILP32)
+            gaps.append(int(row["wasm32_total"]) - found.arena_bytes)
+    assert len(gaps) > 30
+    assert max(gaps) - min(gaps) <= 16
+
+
+def two_inputs_added(metadata: dict[str, bytes] | None = None) -> Graph:
+    quantized = {"scale": (0.5,), "zero_point": (0,)}
+    tensors = [tensor(name, (1, 40), **quantized) for name in ("a", "b", "sum")]  # type: ignore[arg-type]
+    return graph(tensors, [op("ADD", (0, 1), (2,))], (0, 1), (2,), metadata=metadata)
+
+
+def offline_plan(*offsets: int) -> dict[str, bytes]:
+    return {"OfflineMemoryAllocation": struct.pack(f"<{3 + len(offsets)}i", 1, 1, len(offsets), *offsets)}
+
+
+def test_every_buffer_takes_its_own_aligned_place() -> None:
+    assert arena(two_inputs_added(), library="reference", core=None).head_bytes == 3 * 48
+
+
+def test_a_stored_plan_is_obeyed_even_where_buffers_overlap() -> None:
+    found = arena(two_inputs_added(offline_plan(0, 48, 0)), library="reference", core=None)
+    assert (found.head_bytes, found.offsets) == (96, (0, 48, 0))
+
+
+def test_buffers_without_a_stored_offset_are_placed_around_the_others() -> None:
+    found = arena(two_inputs_added(offline_plan(48, -1, -1)), library="reference", core=None)
+    assert found.offsets == (48, 96, 0)  # equal sizes: the later one first, into the lowest gap
+
+
+def test_a_stored_plan_for_another_model_is_refused() -> None:
+    with pytest.raises(ModelError, match="for 2 tensors, it has 3"):
+        arena(two_inputs_added(offline_plan(0, 0)), library="reference", core=None)
+
+
+def test_subgraphs_that_call_each_other_are_refused() -> None:
+    call = op("CALL_ONCE", (), (), {"init_subgraph": 1})
+    inner = graph([], [call], (), ())
+    with pytest.raises(ModelError, match="calls itself"):
+        arena(graph([], [call], (), (), subgraphs=[inner]), library="reference", core=None)
+
+
+def test_libraries_belong_to_their_cores() -> None:
+    with pytest.raises(UsageError, match="Arm cores"):
+        arena(two_inputs_added(), library="cmsis-nn", core=load_core("xtensa-lx6"))
+    with pytest.raises(UsageError, match="no kernel library 'fast'"):
+        arena(two_inputs_added(), library="fast", core=None)
+
+
+def test_unknown_kernels_are_named_not_guessed() -> None:
+    made_up = graph([tensor("x", (4,)), tensor("y", (4,))], [op("NO_SUCH", (0,), (1,))], (0,), (1,))
+    assert arena(made_up, library="reference", core=None).inexact == ("NO_SUCH",)
+
+
+def test_int4_weights_are_unpacked_into_scratch() -> None:
+    """conv.cc requests one byte per int4 weight (tflm.md §2)."""
+    weights = tensor("w", (8, 3, 3, 4), DType.INT4, data=bytes(144), scale=(0.1,), zero_point=(0,))
+    x = tensor("x", (1, 3, 3, 4), scale=(0.1,), zero_point=(0,))
+    y = tensor("y", (1, 1, 1, 8), scale=(0.1,), zero_point=(0,))
+    conv = op("CONV_2D", (0, 1), (2,), {"stride_h": 1, "stride_w": 1, "padding": "VALID"})
+    found = arena(graph([x, weights, y], [conv], (0,), (2,)), library="reference", core=None)
+    assert [request.nbytes for request in found.requests] == [48, 16, 288]
