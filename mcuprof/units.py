@@ -23,7 +23,7 @@ _HERTZ = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `text`, rounded down: `98304`, `96K`, `96KiB`, `1.5M`. Raises UsageError on all else, negatives included."""
+    """Bytes in `text`, rounded down: `98304`, `96K`, `96KiB`, `1.5M`. Raises UsageError otherwise."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise UsageError(f"not a size: {text!r} (write bytes, or a number with K, M or G, such as 96K)")
