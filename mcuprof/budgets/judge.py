@@ -97,10 +97,7 @@ def _memory_findings(memory: Memory, runtime: str) -> tuple[Finding, ...]:
 def _over_region(memory: Memory, region: RegionUse, runtime: str) -> Finding:
     needed = region.used_bytes + region.reserved_bytes
     over = needed - region.capacity_bytes
-    message = (
-        f"{region.name} lacks {format_bytes(over)}: {format_bytes(needed)} needed, "
-        f"{format_bytes(region.capacity_bytes)} there"
-    )
+    message = f"{region.name} lacks {format_bytes(over)}: needs {needed:,} B of {region.capacity_bytes:,} B"
     if over > region.used_bytes:
         return Finding("M101", "error", message, f"reserve {format_bytes(over)} less for the firmware")
     fix, saves = _memory_fix(memory, over, runtime)
@@ -116,7 +113,7 @@ def _memory_fix(memory: Memory, over: int, runtime: str) -> tuple[str, int | Non
         return f"mcuprof plan {options}: {format_bytes(saved)} less", saved
     slack = memory.head_bytes - memory.lower_bound_bytes
     if slack >= over:
-        return f"mcuprof plan: a better memory plan saves up to {format_bytes(slack)}", None
+        return f"mcuprof plan: up to {format_bytes(slack)} less", None
     return f"free {format_bytes(over)}: a smaller input, narrower layers at the peak, or another device", None
 
 
@@ -134,10 +131,7 @@ def _flash_findings(flash: Flash) -> tuple[Finding, ...]:
     over = flash.total_bytes - flash.capacity_bytes
     if over <= 0:
         return ()
-    message = (
-        f"flash lacks {format_bytes(over)}: {format_bytes(flash.total_bytes)} needed, "
-        f"{format_bytes(flash.capacity_bytes)} there"
-    )
+    message = f"flash lacks {format_bytes(over)}: needs {flash.total_bytes:,} B of {flash.capacity_bytes:,} B"
     return (Finding("F201", "error", message, f"free {format_bytes(over)}: fewer weights or fewer kernels"),)
 
 

@@ -7,6 +7,7 @@ import msgspec
 from mcuprof.document import Latency, Result, Strategy
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
+    finding_lines,
     latency_words,
     model_words,
     percent,
@@ -46,14 +47,7 @@ def _section(title: str, lines: list[Line]) -> list[Line]:
 
 
 def _findings(page: Page, result: Result) -> list[Line]:
-    lines: list[Line] = []
-    for finding in sorted_findings(result):
-        lines += prose(page, finding.severity, finding.message, tail=finding.code)
-        if finding.fix:
-            lines += prose(page, "fix", finding.fix)
-    if lines:
-        lines += prose(page, "", "mcuprof explain CODE: more", "dim")
-    return _section("Findings", lines)
+    return _section("Findings", [row for each in sorted_findings(result) for row in finding_lines(page, each)])
 
 
 def _model(page: Page, result: Result) -> list[Line]:

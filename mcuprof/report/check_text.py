@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcuprof.document import Finding, RegionUse, Result
+from mcuprof.document import RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
     MARGIN,
+    finding_lines,
     head,
     latency_words,
     meter,
@@ -42,23 +43,17 @@ def block(page: Page, result: Result) -> list[Line]:
     others = [f for f in sorted_findings(result) if f.severity != "error" and f.code not in _SHOWN_ELSEWHERE]
     rows: list[_Row] = [_Row(0, verdict_lines(page, result))]
     for index, finding in enumerate(errors):
-        rows += _finding_rows(page, finding, "why", dispensable=min(index, 1) * 2)
+        rows.append(_Row(min(index, 1) * 2, finding_lines(page, finding), finding=True))
     rows += _ram_rows(page, result)
     rows += _flash_rows(page, result)
     words, basis = latency_words(result.latency, result.latency_reason)
     rows.append(_Row(1, prose(page, "latency", words, tail=basis)))
     rows += _peak_rows(page, result)
     for finding in others:
-        rows += _finding_rows(page, finding, finding.severity, dispensable=4 if finding.severity == "warning" else 7)
+        rank = 4 if finding.severity == "warning" else 7
+        rows.append(_Row(rank, finding_lines(page, finding), finding=True))
     rows.append(_Row(6, prose(page, "model", model_words(result), "dim")))
     return _shortened(page, rows)
-
-
-def _finding_rows(page: Page, finding: Finding, label: str, dispensable: int) -> list[_Row]:
-    lines = prose(page, label, finding.message, tail=finding.code)
-    if finding.fix:
-        lines += prose(page, "fix", finding.fix)
-    return [_Row(dispensable, lines, finding=True)]
 
 
 def _ram_rows(page: Page, result: Result) -> list[_Row]:

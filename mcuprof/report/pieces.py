@@ -17,20 +17,20 @@ MAX_PROSE_LINES = 4
 MIN_PATH = 24
 
 
-def head(label: str) -> Piece:
+def head(label: str, style: str = "dim") -> Piece:
     """The label column of a row."""
-    return Piece(f"{INDENT}{label:<{LABEL}}", "dim")
+    return Piece(f"{INDENT}{label:<{LABEL}}", style)
 
 
-def prose(page: Page, label: str, text: str, style: str = "", tail: str = "") -> list[Line]:
-    """`text` wrapped beside its label, at most four lines; `tail` follows it dimmed, on a line of its own if need be."""
+def prose(page: Page, label: str, text: str, style: str = "", tail: str = "", label_style: str = "dim") -> list[Line]:
+    """`text` wrapped beside its label, at most four lines; `tail` follows dimmed, on a line of its own if need be."""
     label = page.fit(page.clean(label), LABEL - 1)
     width = page.width - MARGIN
     broken = page.wrap(page.clean(text), width, width)
     if len(broken) > MAX_PROSE_LINES:
         last = page.fit(" ".join(broken[MAX_PROSE_LINES - 1 :]), width)
         broken = [*broken[: MAX_PROSE_LINES - 1], last]
-    lines = [line(head(label if index == 0 else ""), Piece(part, style)) for index, part in enumerate(broken)]
+    lines = [line(head("" if index else label, label_style), Piece(part, style)) for index, part in enumerate(broken)]
     tail = page.fit(page.clean(tail), width)
     if tail and columns(broken[-1]) + 2 + columns(tail) <= width:
         lines[-1] = (*lines[-1], Piece(f"  {tail}", "dim"))
@@ -138,6 +138,13 @@ def model_words(result: Result) -> str:
         f"{model.format}, {model.quantization}, {model.operators} operators, "
         f"{format_count(model.macs)} MACs, sha {model.sha256[:8]}"
     )
+
+
+def finding_lines(page: Page, finding: Finding) -> list[Line]:
+    """The code as label, the message, and what to do about it."""
+    style = {"error": "bad", "warning": "strong", "note": "dim"}[finding.severity]
+    lines = prose(page, finding.code, finding.message, label_style=style)
+    return lines + prose(page, "fix", finding.fix) if finding.fix else lines
 
 
 def sorted_findings(result: Result) -> list[Finding]:
