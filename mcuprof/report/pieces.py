@@ -22,14 +22,22 @@ def head(label: str, style: str = "dim") -> Piece:
     return Piece(f"{INDENT}{label:<{LABEL}}", style)
 
 
-def prose(page: Page, label: str, text: str, style: str = "", tail: str = "", label_style: str = "dim") -> list[Line]:
-    """`text` wrapped beside its label, at most four lines; `tail` follows dimmed, on a line of its own if need be."""
+def prose(
+    page: Page,
+    label: str,
+    text: str,
+    style: str = "",
+    *,
+    tail: str = "",
+    label_style: str = "dim",
+    limit: int | None = MAX_PROSE_LINES,
+) -> list[Line]:
+    """`text` wrapped beside its label, at most `limit` lines; `tail` follows dimmed, on a line of its own if need be."""
     label = page.fit(page.clean(label), LABEL - 1)
     width = page.width - MARGIN
     broken = page.wrap(page.clean(text), width, width)
-    if len(broken) > MAX_PROSE_LINES:
-        last = page.fit(" ".join(broken[MAX_PROSE_LINES - 1 :]), width)
-        broken = [*broken[: MAX_PROSE_LINES - 1], last]
+    if limit is not None and len(broken) > limit:
+        broken = [*broken[: limit - 1], page.fit(" ".join(broken[limit - 1 :]), width)]
     lines = [line(head("" if index else label, label_style), Piece(part, style)) for index, part in enumerate(broken)]
     tail = page.fit(page.clean(tail), width)
     if tail and columns(broken[-1]) + 2 + columns(tail) <= width:
