@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -50,7 +49,7 @@ def takes_unicode() -> bool:
 
 
 def wants_color(color: Color) -> bool:
-    """`always` and `never` decide; else NO_COLOR, FORCE_COLOR, TERM=dumb and whether there is a terminal, in this order."""
+    """`always` and `never` decide; else, in this order: NO_COLOR, FORCE_COLOR, TERM=dumb, being a terminal."""
     if color != "auto":
         return color == "always"
     if os.environ.get("NO_COLOR"):
@@ -112,7 +111,7 @@ def write_file(name: str, text: str) -> None:
 
 
 def _replace(target: Path, data: bytes) -> None:
-    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}")
+    beside = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}")
     try:
         with beside.open("xb") as file:
             file.write(data)

@@ -32,7 +32,7 @@ def prose(
     label_style: str = "dim",
     limit: int | None = MAX_PROSE_LINES,
 ) -> list[Line]:
-    """`text` wrapped beside its label, at most `limit` lines; `tail` follows dimmed, on a line of its own if need be."""
+    """`text` wrapped beside its label, at most `limit` lines; `tail` follows dimmed, on its own line if need be."""
     label = page.fit(page.clean(label), LABEL - 1)
     width = page.width - MARGIN
     broken = page.wrap(page.clean(text), width, width)
@@ -103,7 +103,7 @@ def latency_words(latency: Latency | None, reason: str | msgspec.UnsetType) -> t
         return f"no data{why}{known}", latency.basis
     if latency.low_ms is None or latency.high_ms is None:
         return f"{format_ms(latency.ms)}, no band", latency.basis
-    return f"{format_ms(latency.ms)}  ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
+    return f"{format_ms(latency.ms)} ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
 
 
 def judged(result: Result) -> bool:

@@ -9,7 +9,7 @@ from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.report.pieces import INDENT
 
 GAP = 2
-MIN_FLEXIBLE = 10
+MIN_FLEXIBLE = 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ def timeline(page: Page, plan: Sequence[Placement], operators: int) -> list[Line
     axis = "".join("▲" if index == arrow else "─" for index in range(len(heights) * repeat))
     lines.append(line(left, Piece(axis, "dim")))
     words = f"operators 0 to {operators - 1}, peak at {at}"
-    if len(words) <= room:
-        words = " " * min(arrow, room - len(words)) + words
+    words = page.fit(words if len(words) <= room else f"peak at {at}", room)
+    words = " " * min(arrow, room - len(words)) + words
     lines.append(line(left, Piece(words, "dim")))
     return lines
 
