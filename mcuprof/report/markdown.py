@@ -42,9 +42,9 @@ def _share(part: int, whole: int) -> str:
 
 
 def _findings(page: Page, result: Result, notes: bool) -> list[str]:
-    where = _code(page, result.model.path, cell=False)
+    where = _code(page, result.model.path)
     if result.target.device:
-        where += f" on {_code(page, result.target.device, cell=False)}"
+        where += f" on {_code(page, result.target.device)}"
     return [
         f"- {finding.severity} {finding.code}, {where}: {_text(page, finding.message)}"
         + (f". Fix: {_text(page, finding.fix)}" if finding.fix else "")
@@ -59,9 +59,9 @@ def _text(page: Page, text: str) -> str:
     return escaped.replace("@", "@<!-- -->").replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
-def _code(page: Page, text: str, cell: bool = True) -> str:
-    """A name as a code span, whatever backticks and (in a table cell) bars it contains."""
-    text = page.clean(text)
+def _code(page: Page, text: str) -> str:
+    """A name as a code span, whatever backticks it contains. A bar, which ends a cell, is escaped like the rest."""
+    text = page.clean(text).replace("|", "\\x7c")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     space = " " if "`" in text else ""
-    return f"{fence}{space}{text.replace('|', chr(92) + '|') if cell else text}{space}{fence}"
+    return f"{fence}{space}{text}{space}{fence}"

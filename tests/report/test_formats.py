@@ -42,8 +42,8 @@ def test_markdown_cannot_be_steered_by_names() -> None:
     text = render(report(named(hostile, hostile)), "markdown")
     table, findings = text.split("\n\n")
     header, _, row = table.splitlines()
-    assert row.replace("\\|", "").count("|") == header.count("|")
-    assert "``a\\|b`c`" in row  # a code span with a longer fence: nothing inside is live
+    assert row.count("|") == header.count("|")
+    assert "`` a\\x7cb`c`" in row  # a code span with a longer fence: nothing inside is live
     (finding,) = findings.splitlines()
     prose = finding.split(": ", 1)[1]
     for dead in ("\\`c\\`", "\\<img", "http&#58;//e.x", "@<!-- -->all", "\\[l\\]"):
