@@ -41,17 +41,18 @@ def main(argv: list[str] | None = None) -> int:
         return _guarded(arguments)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except McuprofError as error:
-        _complain(str(error))
-        code = error.exit_code
     except Exception as error:
-        _complain(f"internal error: {type(error).__name__}: {error} (--debug shows where)")
-        code = EXIT_INTERNAL
-    if "--debug" in arguments:
-        import traceback
+        if isinstance(error, McuprofError):
+            message, code = str(error), error.exit_code
+        else:
+            message = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+            code = EXIT_INTERNAL
+        _complain(message)
+        if "--debug" in arguments:
+            import traceback
 
-        traceback.print_exc()
-    return code
+            traceback.print_exc()
+        return code
 
 
 def _guarded(arguments: list[str]) -> int:

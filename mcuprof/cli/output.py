@@ -99,9 +99,9 @@ def _silence_stdout() -> None:
 
 def write_file(name: str, text: str) -> None:
     """`text` into the file `name`: complete under that name or not there. Raises UsageError when it cannot be done."""
-    target = Path(os.path.realpath(name))
     data = text.encode("utf-8", "backslashreplace")
     try:
+        target = Path(os.path.realpath(name))
         if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
             target.write_bytes(data)
             return
