@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS
-from mcuprof.report.page import Line, Page, Piece, line
-from mcuprof.report.pieces import prose
+from mcuprof.hardware import Device, list_devices, load_device, validate
+from mcuprof.report.page import Line, Page, Piece, columns, line
+from mcuprof.report.pieces import INDENT, prose
 from mcuprof.report.table import Column, table
 from mcuprof.units import format_bytes, format_size, parse_size
-
-if TYPE_CHECKING:
-    from mcuprof.hardware import Device
 
 
 def run(arguments: list[str]) -> int:
@@ -27,28 +26,30 @@ def run(arguments: list[str]) -> int:
     filters.add_argument("--vendor", help="part of the vendor's name")
     filters.add_argument("--core", help="part of the core's id, such as m4")
     filters.add_argument("--min-ram", metavar="SIZE", help="at least this much on-chip RAM")
+    parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help="default: text")
     options = parser.parse_intermixed_args(arguments)
     if options.action == "validate":
         return _validate(options.name)
     if (options.action == "show") != (options.name is not None):
         parser.error("show needs a device" if options.action == "show" else "list takes no device: did you mean show?")
     page = output.own_page()
+    found: Device | list[Device]
     if options.action == "show":
-        from mcuprof.hardware import load_device
-
-        lines = _shown(page, load_device(options.name))
+        found = load_device(options.name)
+        lines = _shown(page, found)
     else:
-        from mcuprof.hardware import list_devices
-
         minimum = None if options.min_ram is None else parse_size(options.min_ram)
-        lines = _listed(page, list_devices(vendor=options.vendor, core=options.core, min_ram_bytes=minimum))
-    output.write(page.paint(lines))
+        found = list_devices(vendor=options.vendor, core=options.core, min_ram_bytes=minimum)
+        lines = _listed(page, found)
+    output.write(_json(found) if options.format == "json" else page.paint(lines))
     return EXIT_FITS
 
 
-def _validate(name: str | None) -> int:
-    from mcuprof.hardware import validate
+def _json(found: Device | list[Device]) -> str:
+    return msgspec.json.format(msgspec.json.encode(found, order="sorted"), indent=2).decode() + "\n"
 
+
+def _validate(name: str | None) -> int:
     problems = validate(None if name is None else Path(name))
     for problem in problems:
         output.write(output.own_page().clean(str(problem)) + "\n")
@@ -60,11 +61,11 @@ def _validate(name: str | None) -> int:
 def _listed(page: Page, devices: list[Device]) -> list[Line]:
     heads = (
         Column("device"),
-        Column("core", drop=2),
-        Column("clock", right=True, drop=3),
+        Column("core", drop=3),
+        Column("clock", right=True, drop=4),
         Column("RAM", right=True),
-        Column("flash", right=True),
-        Column("name", flexible=True, drop=1),
+        Column("flash", right=True, drop=1),
+        Column("name", flexible=12, drop=2),
     )
     rows = [
         (
@@ -81,7 +82,6 @@ def _listed(page: Page, devices: list[Device]) -> list[Line]:
 
 
 def _shown(page: Page, device: Device) -> list[Line]:
-    cores = ", ".join(device.cores) or device.core.id
     caches = [
         f"{format_bytes(size)} {what}"
         for size, what in ((device.icache_bytes, "instructions"), (device.dcache_bytes, "data"))
@@ -90,7 +90,8 @@ def _shown(page: Page, device: Device) -> list[Line]:
     facts = {
         "part": f"{device.vendor} {device.part}",
         "boards": ", ".join(device.boards),
-        "core": f"{device.core.name}; all cores: {cores}",
+        "core": device.core.name,
+        "cores": ", ".join(device.cores) if len(device.cores) > 1 else "",
         "clock": _clock(device.clock_hz),
         "RAM": "no data" if device.ram_bytes is None else format_bytes(device.ram_bytes),
         "flash": "no data" if device.flash_bytes is None else format_bytes(device.flash_bytes),
@@ -109,7 +110,7 @@ def _shown(page: Page, device: Device) -> list[Line]:
 
 def _regions(page: Page, device: Device) -> list[Line]:
     heads = (
-        Column("region", flexible=True),
+        Column("region", flexible=18),
         Column("kind"),
         Column("bytes", right=True),
         Column("address", right=True, drop=1),
@@ -131,9 +132,13 @@ def _regions(page: Page, device: Device) -> list[Line]:
 def _notes(page: Page, title: str, notes: Mapping[str, str]) -> list[Line]:
     if not notes:
         return []
+    keys = {key: page.fit(page.clean(key), page.width // 3) for key in sorted(notes)}
+    label = max(map(columns, keys.values()))
+    width = page.width - len(INDENT) - label - 2
     lines = [line(), line(Piece(title, "strong"))]
-    for key in sorted(notes):
-        lines += [line("  ", Piece(page.clean(key), "dim")), *prose(page, "", notes[key], limit=None)]
+    for key, shown in keys.items():
+        for index, words in enumerate(page.wrap(page.clean(notes[key]), width, width)):
+            lines.append(line(INDENT, Piece(page.pad("" if index else shown, label), "dim"), f"  {words}"))
     return lines
 
 

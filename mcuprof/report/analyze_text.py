@@ -76,14 +76,14 @@ def _memory(page: Page, result: Result) -> list[Line]:
             "no plan of this order has less",
         ),
     ]
-    lines = table(page, (Column("RAM"), Column("bytes", right=True), Column("", flexible=True, drop=1)), rows)
+    lines = table(page, (Column("RAM"), Column("bytes", right=True), Column("", flexible=18, drop=1)), rows)
     words = f"order {memory.order}, in-place {memory.in_place}; {memory.certificate}"
     return _section("Memory", [*lines, *prose(page, "plan", words)])
 
 
 def _regions(page: Page, result: Result) -> list[Line]:
     heads = (
-        Column("region", flexible=True),
+        Column("region", flexible=18),
         Column("used", right=True),
         Column("reserved", right=True, drop=2),
         Column("capacity", right=True),
@@ -111,7 +111,7 @@ def _peak(page: Page, result: Result) -> list[Line]:
         (f"{tensor.bytes:,}", f"{tensor.bytes * 100 / max(peak.live_bytes, 1):.0f} %", page.clean(tensor.name))
         for tensor in peak.tensors
     ]
-    heads = (Column("bytes", right=True), Column("share", right=True), Column("tensor", flexible=True))
+    heads = (Column("bytes", right=True), Column("share", right=True), Column("tensor", flexible=18))
     return _section("Peak", [*prose(page, "at", words), *(table(page, heads, rows) if rows else [])])
 
 
@@ -133,7 +133,7 @@ def _strategies(page: Page, result: Result) -> list[Line]:
         Column("saves", right=True, drop=1),
         Column("bound", right=True, drop=4),
         Column("proof", drop=3),
-        Column("runs on", flexible=True, drop=2),
+        Column("runs on", flexible=18, drop=2),
     )
     rows = [_strategy_row(page, strategy, result.memory.head_bytes) for strategy in strategies]
     return _section("Orders and in-place strategies", table(page, heads, rows))
@@ -153,7 +153,7 @@ def _strategy_row(page: Page, strategy: Strategy, head_bytes: int) -> tuple[str,
 
 def _flash(page: Page, result: Result) -> list[Line]:
     flash = result.flash
-    heads = (Column("item"), Column("bytes", right=True), Column("basis", flexible=True, drop=1))
+    heads = (Column("item"), Column("bytes", right=True), Column("basis", flexible=18, drop=1))
     rows = [(page.fit(page.clean(item.name), 24), f"{item.bytes:,}", page.clean(item.basis)) for item in flash.items]
     capacity = "" if flash.capacity_bytes is None else f"of {flash.capacity_bytes:,}"
     share = "" if flash.capacity_bytes is None else f", {percent(flash.total_bytes, flash.capacity_bytes)}"
@@ -182,7 +182,7 @@ def _operators(page: Page, latency: Latency | None) -> list[Line]:
     shares = _shares([cost.cycles for cost in costs]) or _shares([cost.instructions for cost in costs])
     heads = (
         Column("#", right=True),
-        Column("operator", flexible=True),
+        Column("operator", flexible=18),
         Column("kernel", drop=3),
         Column("MACs", right=True, drop=1),
         Column("instr.", right=True, drop=4),

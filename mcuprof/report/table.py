@@ -9,27 +9,34 @@ from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.report.pieces import INDENT
 
 GAP = 2
-MIN_FLEXIBLE = 18
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `right` aligns numbers; `flexible` shrinks to what is left; higher `drop` goes first, 0 never."""
+    """A column. `right` aligns numbers; `flexible` is the width it may shrink to (0: it may not); columns with a
+    higher `drop` are left out first where it is narrow, those with 0 never.
+    """
 
     title: str
     right: bool = False
-    flexible: bool = False
+    flexible: int = 0
     drop: int = 0
 
 
 def table(page: Page, heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[Line]:
     """Header and rows within the page's width. Cells must be clean; rows have one cell per column."""
     widths = [max([columns(head.title), *(columns(row[index]) for row in rows)]) for index, head in enumerate(heads)]
-    shown = _shown(heads, widths, page.width - len(INDENT))
-    free = page.width - len(INDENT) - GAP * (len(shown) - 1)
+    room = page.width - len(INDENT)
+    shown = _shown(heads, widths, room)
+    excess = sum(widths[index] for index in shown) + GAP * (len(shown) - 1) - room
     for index in shown:
-        if heads[index].flexible:
-            widths[index] = min(widths[index], free - sum(widths[other] for other in shown if other != index))
+        if heads[index].flexible and excess > 0:
+            cut = min(excess, widths[index] - _least(heads[index], widths[index]))
+            widths[index] -= cut
+            excess -= cut
+    while excess > 0:  # what may neither shrink nor go: the widest gives way
+        widths[max(shown, key=widths.__getitem__)] -= 1
+        excess -= 1
 
     def laid(cells: Sequence[str], style: str) -> Line:
         parts = [page.pad(cells[index], widths[index], heads[index].right) for index in shown]
@@ -39,9 +46,9 @@ def table(page: Page, heads: Sequence[Column], rows: Sequence[Sequence[str]]) ->
 
 
 def _shown(heads: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
-    """The columns that fit, the most dispensable left out first."""
+    """The columns that fit at their least widths, the most dispensable left out first."""
     shown = list(range(len(heads)))
-    while _needed(heads, widths, shown) > room:
+    while sum(_least(heads[index], widths[index]) for index in shown) + GAP * (len(shown) - 1) > room:
         worst = max(shown, key=lambda index: (heads[index].drop, index))
         if heads[worst].drop == 0:
             break
@@ -49,6 +56,5 @@ def _shown(heads: Sequence[Column], widths: Sequence[int], room: int) -> list[in
     return shown
 
 
-def _needed(heads: Sequence[Column], widths: Sequence[int], shown: Sequence[int]) -> int:
-    least = sum(min(widths[i], MIN_FLEXIBLE) if heads[i].flexible else widths[i] for i in shown)
-    return least + GAP * (len(shown) - 1)
+def _least(head: Column, width: int) -> int:
+    return min(width, head.flexible) if head.flexible else width

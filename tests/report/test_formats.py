@@ -14,7 +14,7 @@ from mcuprof.report import render
 from tests.documents import NO_DEVICE, RESULT, detailed, report
 
 replace = msgspec.structs.replace
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
 def named(path: str, message: str = "") -> Result:
