@@ -254,8 +254,8 @@ _ALL = (
     Explanation(
         "C902",
         "budget larger than the device",
-        "The budget on the command line or in the configuration is more than the device's database entry has. The "
-        "budget was used.",
+        "The budget on the command line or in the configuration is more than the device's database entry "
+        "offers after what its own firmware keeps. The budget was used.",
         "Lower the budget, or correct the device (`mcuprof devices show`).",
     ),
 )

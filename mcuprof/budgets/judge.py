@@ -64,13 +64,16 @@ def _regions(memory: Memory, limits: Limits) -> tuple[RegionUse, ...]:
 
 
 def _oversized_budgets(result: Result, limits: Limits) -> tuple[Finding, ...]:
-    ram = sum(region.capacity_bytes for region in result.memory.regions) or None
+    regions = result.memory.regions
+    ram = sum(max(region.capacity_bytes - region.reserved_bytes, 0) for region in regions) if regions else None
     pairs = (
         ("--ram", limits.ram_bytes, ram, "RAM"),
         ("--flash", limits.flash_bytes, result.flash.capacity_bytes, "flash"),
     )
     return tuple(
-        Finding("C902", "warning", f"{option} is {format_bytes(budget)}; the device has {format_bytes(has)} of {what}")
+        Finding(
+            "C902", "warning", f"{option} is {format_bytes(budget)}; the device offers {format_bytes(has)} of {what}"
+        )
         for option, budget, has, what in pairs
         if budget is not None and has is not None and budget > has
     )

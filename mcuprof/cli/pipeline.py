@@ -14,7 +14,7 @@ from mcuprof.budgets import judge
 from mcuprof.cli import output
 from mcuprof.cli.options import Request, request_of
 from mcuprof.document import Report, Result, Tool
-from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError
+from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
@@ -33,6 +33,8 @@ class Outcome:
 
 def conclude(options: argparse.Namespace, models: list[str], detail: bool) -> int:
     """Do what the parsed options of `check` or `analyze` ask for, publish the results, return the exit code."""
+    if options.output is not None and any(_same(options.output, model) for model in models):
+        raise UsageError(f"-o {options.output} is the model itself")
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(request_of(options, models), detail, output.complain, say)
     results = outcome.results
@@ -40,6 +42,13 @@ def conclude(options: argparse.Namespace, models: list[str], detail: bool) -> in
         results = tuple(result for result in results if not result.verdict.fits)
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
+
+
+def _same(name: str, other: str) -> bool:
+    try:
+        return Path(name).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def _nothing(message: str) -> None:

@@ -69,6 +69,10 @@ def _ram_rows(page: Page, result: Result) -> list[_Row]:
             for region in (fullest or list(memory.regions))[:MAX_REGIONS]
         ]
     rows.append(_Row(4, prose(page, "", ram_parts(memory), "dim")))
+    if (memory.order, memory.in_place) != ("as-is", "none"):
+        # The stock runtime does this only when told so: without this line a FITS could be taken for granted.
+        words = f"with order {memory.order}, in-place {memory.in_place}, as mcuprof plan writes it"
+        rows.append(_Row(0, prose(page, "plan", words)))
     return rows
 
 

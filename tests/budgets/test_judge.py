@@ -130,6 +130,12 @@ def test_a_budget_above_the_device_is_a_warning(limits: Limits, warnings: list[s
     assert codes(judge(RESULT, limits), "warning") == warnings
 
 
+def test_what_the_devices_firmware_keeps_is_not_offered() -> None:
+    result = with_regions(RegionUse("SRAM", NEED, 1_000, 131_072))
+    assert codes(judge(result, Limits(ram_bytes=130_072)), "warning") == []
+    assert codes(judge(result, Limits(ram_bytes=130_073)), "warning") == ["C902"]
+
+
 def test_the_fix_is_the_least_invasive_plan_that_saves_enough_on_this_runtime() -> None:
     # head 73,728; strategies: 55,296 B on tflm, 36,896 B only on another runtime
     (finding,) = judge(detailed(RESULT), Limits(ram_bytes=NEED - 18_432)).verdict.findings

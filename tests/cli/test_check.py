@@ -163,6 +163,13 @@ def test_interruption_is_quiet(engine: Engine, capsys: Capture) -> None:
     assert (captured.out, captured.err) == ("", "")
 
 
+def test_the_model_is_never_overwritten(engine: Engine, capsys: Capture, tmp_path: Path) -> None:
+    model = tmp_path / "a.tflite"
+    model.write_bytes(b"weights")
+    assert main(["check", str(model), "-o", str(tmp_path / "." / "a.tflite")]) == 2
+    assert model.read_bytes() == b"weights"
+
+
 def test_output_goes_to_the_file_alone(engine: Engine, capsys: Capture, tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     assert main(["check", "a.tflite", *D, "-f", "json", "-o", str(target)]) == 0

@@ -98,6 +98,13 @@ def test_no_line_is_wider_than_the_page_and_check_is_short(result: Result, width
         assert detail or len(lines) <= 15
 
 
+def test_a_verdict_that_needs_a_plan_says_so() -> None:
+    planned = replace(FITS, memory=replace(FITS.memory, order="optimal", in_place="overlap"))
+    text = render(report(planned), "text", width=60)
+    assert "with order optimal, in-place overlap" in text
+    assert "with order" not in render(report(FITS), "text")
+
+
 def test_what_was_left_out_is_counted() -> None:
     text = render(report(judge(crowded(), Limits())), "text")
     shown = text.count("  O401") + text.count("  L303") + text.count("  M101")
