@@ -198,7 +198,7 @@ def decode(data: bytes) -> Report:
     """The document from JSON. Raises UsageError when it is not a report of this schema version."""
     try:
         report = msgspec.json.decode(data, type=Report)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"not a mcuprof report: {error}") from None
     if report.schema_version != SCHEMA_VERSION:
         raise UsageError(f"report schema {report.schema_version}, this mcuprof reads {SCHEMA_VERSION}")

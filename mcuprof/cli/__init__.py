@@ -1,0 +1,112 @@
+"""The command line. Each command is a module that is imported only when it is called; here are their names.
+
+`main` turns every way of failing into one line on stderr and an exit code: 0 fits, 1 a budget failed, 2 usage, 3 model
+unreadable, 4 internal error, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Protocol, cast
+
+from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_USAGE, McuprofError, UsageError
+
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "check": ("mcuprof.cli.check", "does it fit? verdict first, in a few lines"),
+        "analyze": ("mcuprof.cli.analyze", "everything: memory timeline, strategies, cost per layer, flash bill"),
+        "devices": ("mcuprof.cli.devices", "list, show or validate the device database"),
+        "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
+        "explain": ("mcuprof.cli.explain", "what a finding's code means and what to do about it"),
+    }
+)
+
+EXIT_INTERRUPTED = 130
+
+
+class Command(Protocol):
+    """What a module in `COMMANDS` provides."""
+
+    def run(self, arguments: list[str]) -> int:
+        """Do what the arguments (without the command's name) say; the exit code."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `mcuprof` with `argv` (default: the process's arguments) and return the exit code. Never raises."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _guarded(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if isinstance(error, McuprofError):
+            message, code = str(error), error.exit_code
+        else:
+            message = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
+            code = EXIT_INTERNAL
+        _complain(message)
+        if "--debug" in arguments:
+            import traceback
+
+            traceback.print_exc()
+        return code
+
+
+def _guarded(arguments: list[str]) -> int:
+    from mcuprof.cli.output import flush
+
+    try:
+        code = _dispatch(arguments)
+    except SystemExit as stop:  # argparse, after --help
+        code = stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    flush()
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from mcuprof import __version__
+    from mcuprof.cli.output import write
+
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        return cast(Command, import_module(COMMANDS[name][0])).run(arguments[1:])
+    if name in ("--version", "-V"):
+        write(f"mcuprof {__version__}\n")
+        return EXIT_FITS
+    if name in ("--help", "-h", "help"):
+        write(_help())
+        return EXIT_FITS
+    if not name:
+        sys.stderr.write(_help())
+        return EXIT_USAGE
+    raise UsageError(_unknown(name))
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "".join(f"  {name:<{width}}  {words}\n" for name, (_, words) in COMMANDS.items())
+    return (
+        "Will this quantized network run on that microcontroller, in how much memory and how fast?\n\n"
+        "usage: mcuprof COMMAND [OPTIONS]\n\n"
+        f"{commands}\n"
+        "mcuprof COMMAND --help shows a command's options.\n\n"
+        "exit codes: 0 fits, 1 a budget or capacity failed, 2 usage or configuration error,\n"
+        "            3 model unreadable or unsupported, 4 internal error\n"
+    )
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+    return f"unknown command {name!r}; {hint}"
+
+
+def _complain(message: str) -> None:
+    from mcuprof.cli.output import complain
+
+    complain(message)

@@ -1,0 +1,17 @@
+"""`mcuprof analyze`: everything there is to say."""
+
+from __future__ import annotations
+
+from mcuprof.cli.options import Parser, add_analysis_options, add_output_options, add_verbosity_options
+from mcuprof.cli.pipeline import conclude
+
+
+def run(arguments: list[str]) -> int:
+    """Analyse one model in detail; exit code 0 when it fits."""
+    parser = Parser("analyze", "Everything: memory timeline, orders and strategies, cost per layer, flash bill.")
+    parser.add_argument("model", metavar="MODEL", help=".tflite or .onnx file")
+    add_analysis_options(parser)
+    add_output_options(parser)
+    add_verbosity_options(parser)
+    options = parser.parse_intermixed_args(arguments)
+    return conclude(options, [options.model], detail=True)

@@ -1,0 +1,129 @@
+"""The options that commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+from mcuprof.budgets import Limits
+from mcuprof.errors import UsageError
+from mcuprof.report import FORMATS
+from mcuprof.units import parse_clock_hz, parse_size, parse_time_ms
+
+ORDERS = ("as-is", "optimal")
+IN_PLACE = ("none", "alias", "elementwise", "depthwise", "overlap")
+MAX_DIMENSION = 2**31 - 1
+_T = TypeVar("_T")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are UsageErrors: one line, exit code 2, told by `main` like all others."""
+
+    def __init__(self, command: str, description: str) -> None:
+        super().__init__(prog=f"mcuprof {command}", description=description, allow_abbrev=False)
+        self.add_argument("--debug", action="store_true", help="show a traceback after an error")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError with argparse's own words."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to analyse and against what: every model for every device. A device of None means none was named."""
+
+    models: tuple[str, ...]
+    devices: tuple[str | None, ...]
+    clock_hz: int | None
+    runtime: str
+    kernels: str | None
+    order: str
+    in_place: str
+    input_shapes: dict[str, tuple[int, ...]]
+    limits: Limits
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """-f, -o and --color."""
+    group = parser.add_argument_group("output")
+    group.add_argument("-f", "--format", choices=tuple(FORMATS), default="text", help="default: text")
+    group.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")
+    group.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+
+
+def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
+    """-q and -v."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-q", "--quiet", action="store_true", help="text: print only what does not fit")
+    group.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is being done")
+
+
+def add_analysis_options(parser: argparse.ArgumentParser) -> None:
+    """Which device, which runtime, which memory plan, which budgets."""
+    target = parser.add_argument_group("target")
+    target.add_argument("-d", "--device", action="append", default=[], metavar="DEVICE", help="see mcuprof devices")
+    target.add_argument("--clock", type=_as_type(parse_clock_hz), metavar="HZ", help="such as 80MHz")
+    target.add_argument("--runtime", default="tflm", help="default: tflm")
+    target.add_argument("--kernels", help="kernel library (default: what the device's vendor ships)")
+    plan = parser.add_argument_group("memory plan")
+    plan.add_argument("--order", choices=ORDERS, default="as-is", help="operator order (default: as-is)")
+    plan.add_argument("--in-place", choices=IN_PLACE, default="none", help="what may share bytes (default: none)")
+    plan.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        type=_as_type(parse_input_shape),
+        metavar="NAME:1x96x96x3",
+        help="shape of an input that the model leaves open",
+    )
+    budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
+    budgets.add_argument("--ram", type=_as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
+    budgets.add_argument("--flash", type=_as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
+    budgets.add_argument("--latency", type=_as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
+    budgets.add_argument("--reserve-ram", type=_as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
+
+
+def request_of(options: argparse.Namespace, models: list[str]) -> Request:
+    """The request that the parsed options of `add_analysis_options` make. Raises UsageError where they contradict."""
+    shapes = dict(options.input_shape)
+    if len(shapes) < len(options.input_shape):
+        raise UsageError("--input-shape names the same input twice")
+    if options.clock is not None and not options.device:
+        raise UsageError("--clock needs a device: add -d DEVICE")
+    return Request(
+        models=tuple(models),
+        devices=tuple(dict.fromkeys(options.device)) or (None,),
+        clock_hz=options.clock,
+        runtime=options.runtime,
+        kernels=options.kernels,
+        order=options.order,
+        in_place=options.in_place,
+        input_shapes=shapes,
+        limits=Limits(options.ram, options.flash, options.latency, options.reserve_ram),
+    )
+
+
+def parse_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Name and dimensions of `name:1x96x96x3`; the name may contain colons. Raises UsageError on anything else."""
+    name, _, shape = text.rpartition(":")
+    sizes = shape.split("x")
+    if not name or not all(size.isascii() and size.isdigit() and len(size) <= 10 for size in sizes):
+        raise UsageError(f"not an input shape: {text!r} (write NAME:1x96x96x3)")
+    dimensions = tuple(map(int, sizes))
+    if not all(1 <= dimension <= MAX_DIMENSION for dimension in dimensions):
+        raise UsageError(f"not an input shape: {text!r} (dimensions go from 1 to {MAX_DIMENSION})")
+    return name, dimensions
+
+
+def _as_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """`parse` for argparse, which then puts the option's name before the message."""
+
+    def parsed(text: str) -> _T:
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed
