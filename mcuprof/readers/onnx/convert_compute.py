@@ -84,7 +84,7 @@ def _conv(node: Node, net: Net) -> Call | None:
         raise ModelError(f"{node} has weights {weights} and {groups} groups for {x[1]} channels")
     attributes = _activated(node, _window(node, net, _height_width(weights)))
     # ConvInteger names zero points instead of scales; a computed one keeps its tensor alive as input 3.
-    inputs = node.inputs[:3] if node.op == "Conv" else [*node.inputs[:2], "", *node.inputs[2:3]]
+    inputs = node.inputs if node.op == "Conv" else [*node.inputs[:2], "", *node.inputs[2:3]]
     if groups == x[1] and groups > 1:
         return Call("DEPTHWISE_CONV_2D", inputs, {**attributes, "multiplier": weights[0] // groups})
     return Call("CONV_2D", inputs, {**attributes, "groups": groups})
@@ -169,7 +169,7 @@ def _gemm(node: Node, net: Net) -> Call | None:
     scaled = node.number("alpha", 1.0) != 1.0 or (bias is not None and node.number("beta", 1.0) != 1.0)
     if node.integer("transA") or scaled or len(weights) != 2:
         return None
-    inputs = node.inputs[:3]
+    inputs = node.inputs
     if bias is not None:
         out = weights[0 if node.integer("transB") else 1]
         if bias.elements != out or (bias.shape and bias.shape[-1] != out):
@@ -177,7 +177,7 @@ def _gemm(node: Node, net: Net) -> Call | None:
         array = net.constant(bias.name) if len(bias.shape) != 1 else None
         if array is not None:
             name = net.add_constant(f"{bias.name}_vector", array.reshape(-1), bias.quantization, bias.dtype)
-            inputs = [*inputs[:2], name]
+            inputs = [*inputs[:2], name, *inputs[3:]]
     attributes: Attributes = {} if node.integer("transB") else {"transposed": True}
     return Call("FULLY_CONNECTED", inputs, _activated(node, attributes))
 
@@ -185,16 +185,15 @@ def _gemm(node: Node, net: Net) -> Call | None:
 def _matmul(node: Node, net: Net) -> Call:
     x = net.values[need(node, 0)].shape
     need(node, 1)
-    inputs = node.inputs[:3] if node.op == "MatMul" else node.inputs[:2]
     # MatMulInteger names zero points instead of scales; a computed one keeps its tensor alive as input 3.
-    zero_point = [] if node.op == "MatMul" else ["", *node.inputs[2:3]]
+    inputs = node.inputs if node.op == "MatMul" else [*node.inputs[:2], "", *node.inputs[2:3]]
     dense = net.values[node.inputs[1]].is_constant and len(net.values[node.inputs[1]].shape) == 2
     if dense or is_dense(net, node, lambda name: None):
         attributes: Attributes = {"transposed": True}
         if len(x) != 2:
             attributes["keep_num_dims"] = True
-        return Call("FULLY_CONNECTED", inputs + zero_point, _activated(node, attributes))
-    return Call("BATCH_MATMUL", inputs + zero_point, {"adj_x": False, "adj_y": False})
+        return Call("FULLY_CONNECTED", inputs, _activated(node, attributes))
+    return Call("BATCH_MATMUL", inputs, {"adj_x": False, "adj_y": False})
 
 
 def _binary(kind: str) -> Converter:

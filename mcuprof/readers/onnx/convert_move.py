@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcuprof.errors import ModelError
+from mcuprof.graph import Attribute
 from mcuprof.readers.onnx.call import Call, Converter, Table, axis_of, first_input, int32, listed, need, renamed
 from mcuprof.readers.onnx.net import Net, Node
 
@@ -114,12 +115,12 @@ def _resize(node: Node, net: Net) -> Call | None:
     grid = node.text("coordinate_transformation_mode", oldest)
     if kind is None or len(x) != 4 or x[:2] != y[:2] or grid == "tf_crop_and_resize":
         return None
-    attributes = {
+    attributes: dict[str, Attribute] = {
         "layout": "NCHW",
         "align_corners": grid == "align_corners",
         "half_pixel_centers": grid in ("half_pixel", "pytorch_half_pixel"),
     }
-    return Call(kind, [node.inputs[0], int32(net, node, "size", y[2:])], {**attributes})
+    return Call(kind, [node.inputs[0], int32(net, node, "size", y[2:])], attributes)
 
 
 def _depth_to_space(node: Node, net: Net) -> Call | None:

@@ -1,4 +1,4 @@
-"""Evaluates operators whose inputs are all constants: shape arithmetic, and weights that are reshaped, cast or quantized.
+"""Evaluates operators on constants: shape arithmetic, and weights that are reshaped, cast or quantized.
 
 Semantics: the ONNX operator specification. Operators that can make their output larger than their input are evaluated
 only up to `MAX_GROWN` elements, so that a small hostile file cannot ask for much work.
@@ -11,7 +11,6 @@ from math import prod
 
 import numpy as np
 
-from mcuprof.graph import DType
 from mcuprof.readers.onnx.net import Net, Node
 from mcuprof.readers.onnx.tensors import DTYPES
 
@@ -164,9 +163,9 @@ def _constant_of_shape(node: Node, arrays: Arrays) -> list[np.ndarray]:
 
 
 def _range(node: Node, arrays: Arrays) -> list[np.ndarray]:
-    start, limit, delta = (_need(arrays, index).reshape(())[()] for index in range(3))
+    start, limit, delta = (_need(arrays, index).reshape(()).item() for index in range(3))
     _bounded((abs(int((limit - start) / delta)) + 1,))
-    return [np.arange(start, limit, delta, _need(arrays).dtype)]
+    return [np.arange(start, limit, delta, dtype=_need(arrays).dtype)]
 
 
 def _expand(node: Node, arrays: Arrays) -> list[np.ndarray]:
@@ -197,7 +196,7 @@ def _quantize(node: Node, arrays: Arrays) -> list[np.ndarray]:
     data, scale = _need(arrays).astype(np.float32), _need(arrays, 1).astype(np.float32)
     zero = _given(arrays, 2)
     target = zero.dtype if zero is not None else np.dtype(np.uint8)
-    if target.kind not in "iu" or node.dtype is not None and node.dtype.bits < 8 or node.integer("block_size"):
+    if target.kind not in "iu" or (node.dtype is not None and node.dtype.bits < 8) or node.integer("block_size"):
         raise Unfoldable
     offset = np.zeros((), np.int64) if zero is None else zero.astype(np.int64)
     if scale.size > 1:
@@ -257,4 +256,3 @@ _RULES: Mapping[str, Callable[[Node, Arrays], list[np.ndarray]]] = {
     "Max": _elementwise(lambda *items: np.asarray(np.max(np.broadcast_arrays(*items), axis=0))),
     "Min": _elementwise(lambda *items: np.asarray(np.min(np.broadcast_arrays(*items), axis=0))),
 }
-

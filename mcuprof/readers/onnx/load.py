@@ -1,4 +1,4 @@
-"""Bytes → `Net`: parses the protobuf, decodes constants and attributes, checks that every value is written exactly once."""
+"""Bytes → `Net`: parses the protobuf, decodes constants and attributes, checks that every value is written once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ _FLOAT, _INT, _STRING, _TENSOR, _GRAPH, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 5
 def parse(data: bytes) -> Any:
     """The ModelProto in `data`, local functions inlined. Raises ModelError when it is not one."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.ModelProto.FromString(data)
-    except DecodeError as error:
-        raise ModelError(f"is not an ONNX model, or truncated ({str(error).splitlines()[0][:120]})") from None
+    except Exception as error:  # protobuf's DecodeError, and what its other implementations raise
+        raise ModelError(f"is not an ONNX model, or truncated ({(str(error).splitlines() or [''])[0][:120]})") from None
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ModelError("is not an ONNX model (no graph in it)")
     return _inlined(model) if model.functions else model
@@ -66,7 +65,7 @@ class _Builder:
         for proto in graph.initializer:
             if proto.name in net.values:
                 raise ModelError(f"has two initializers named {proto.name!r}")
-            net.set_value(decode(proto, proto.name, self.folder, self.notes))
+            net.set_value(decode(proto, proto.name, self.folder, net.note))
         net.inputs = [value.name for value in graph.input if value.name not in net.values]
         net.outputs = [value.name for value in graph.output]
         net.declared = {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
@@ -104,7 +103,7 @@ class _Builder:
         if name in net.values:
             raise ModelError(f"writes the tensor {name!r} twice")
         if attribute.type == _TENSOR:
-            net.set_value(decode(attribute.t, name, self.folder, self.notes))
+            net.set_value(decode(attribute.t, name, self.folder, net.note))
         elif attribute.type in (_INT, _INTS):
             net.set_value(constant_tensor(name, np.array(node.attributes[attribute.name], np.int64)))
         elif attribute.type in (_FLOAT, _FLOATS):
@@ -252,4 +251,6 @@ def _inlined(model: Any) -> Any:
     try:
         return inline_local_functions(model)
     except Exception as error:  # a C++ exception of any kind
-        raise ModelError(f"has local functions that cannot be expanded ({str(error).splitlines()[0][:80]})") from None
+        raise ModelError(
+            f"has local functions that cannot be expanded ({(str(error).splitlines() or [''])[0][:80]})"
+        ) from None

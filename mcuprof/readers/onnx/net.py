@@ -1,6 +1,6 @@
 """The network while it is being read: nodes and named values that the passes rewrite until a `Graph` can be made.
 
-Values are `Tensor`s by name; a name without an entry in `values` has no known shape yet. Only this package sees a `Net`.
+Values are `Tensor`s by name; a name that is not in `values` has no known shape yet. Only this package sees a `Net`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Net:
     """Nodes and values of one (sub)graph; `notes` and `opsets` are shared with the whole file.
 
     `captured` are values that it reads from the net around it. `declared` holds what the file says about types, used
-    only where nothing better can be derived; `dims` the sizes of named dimensions.
+    only where nothing better can be derived; `dims` the sizes of named dimensions; `bounded` the values whose shape is
+    an upper bound.
     """
 
     name: str = ""
@@ -94,6 +95,7 @@ class Net:
     captured: list[str] = field(default_factory=list)
     declared: dict[str, Any] = field(default_factory=dict)
     dims: dict[str, int] = field(default_factory=dict)
+    bounded: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     opsets: dict[str, int] = field(default_factory=dict)
     producer: dict[str, Node] = field(default_factory=dict)
@@ -246,7 +248,7 @@ class Net:
         self.values[tensor.name] = tensor
 
     def constant(self, name: str) -> np.ndarray | None:
-        """Content of the constant `name` (int4 as int8); None when it is computed, stripped or of a type NumPy lacks."""
+        """Content of the constant `name` (int4 as int8); None when it is computed, stripped or foreign to NumPy."""
         tensor = self.values.get(name)
         if tensor is None or tensor.data is None:
             return None

@@ -1,14 +1,15 @@
 """QOperator style → plain operators on quantized tensors: QLinearConv becomes Conv whose tensors carry quantization.
 
 Sources: ONNX operator specification (QLinearConv, QLinearMatMul) and ONNX Runtime's ContribOperators.md
-(com.microsoft QLinear*, QGemm, DynamicQuantize*). Where a scale or zero point is computed, the operator is left alone.
+(com.microsoft QLinear*, QGemm, DynamicQuantize*). Where a scale or zero point is computed, the tensors carry no
+quantization and the operator keeps the parameters as further inputs, so that they stay alive.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ MICROSOFT = "com.microsoft"
 def parameters(
     net: Net, scale: str, zero_point: str, axis: int = 0, block: int = 0, what: str = "tensor"
 ) -> Quantization | None:
-    """The quantization in two constants; None when one of them is computed or stripped. Raises ModelError on bad scales."""
+    """The quantization in two constants; None when one is computed or stripped. Raises ModelError on bad scales."""
     scales = net.constant(scale)
     if scales is None:
         return None
@@ -35,8 +36,7 @@ def parameters(
         if array is None:
             return None
         zeros = tuple(int(value) for value in array.reshape(-1).tolist())
-        if len(zeros) != len(values):
-            zeros = zeros * len(values) if len(zeros) == 1 else zeros[: len(values)]
+        zeros = zeros * len(values) if len(zeros) == 1 else zeros
         if len(zeros) != len(values):
             raise ModelError(f"{what} has {len(values)} scales and {array.size} zero points")
     return Quantization(values, zeros, axis if len(values) > 1 else 0, block if len(values) > 1 else 0)
@@ -60,94 +60,6 @@ def attach(net: Net, name: str, quantization: Quantization) -> str:
     return name
 
 
-def desugar(net: Net, node: Node) -> None:
-    """Rewrites a QOperator `node` in place, if its scales are constants. Inputs must have values already."""
-    rule = _RULES.get((node.domain, node.op))
-    if rule is None:
-        return
-    if len(node.inputs) < rule.at_least:
-        raise ModelError(f"{node} has {len(node.inputs)} inputs")
-    rule.rewrite(net, node, rule.target)
-
-
-class _Rule:
-    def __init__(self, target: str, rewrite: Callable[[Net, Node, str], None], at_least: int) -> None:
-        self.target, self.rewrite, self.at_least = target, rewrite, at_least
-
-
-def _become(net: Net, node: Node, op: str, inputs: list[str], y_scale: str, y_zero: str) -> bool:
-    """Turns `node` into `op`; False (nothing changed) when the output's parameters are computed."""
-    out = parameters(net, y_scale, y_zero, what=str(node))
-    if out is None:
-        net.note(f"{node.source} with computed scales is kept as it is")
-        return False
-    node.op, node.domain = op, ""
-    node.attributes["output_quantization"] = out
-    node.dtype = net.values[y_zero].dtype if y_zero else DType.UINT8
-    _trim(net, node, inputs)
-    return True
-
-
-def _trim(net: Net, node: Node, inputs: list[str]) -> None:
-    while inputs and inputs[-1] == ABSENT:
-        inputs.pop()
-    net.set_inputs(node, inputs)
-
-
-def _quantized(net: Net, node: Node, index: int, axis: int = 0) -> str | None:
-    """Input `index`, quantized by the two inputs after it."""
-    name, scale, zero = (node.input(index + offset) for offset in range(3))
-    found = parameters(net, scale, zero, axis, what=str(node))
-    return None if found is None or name not in net.values else attach(net, name, found)
-
-
-def _unary(net: Net, node: Node, op: str) -> None:
-    x = None if node.integer("channels_last") else _quantized(net, node, 0)
-    if x is not None:
-        _become(net, node, op, [x], node.input(3), node.input(4))
-
-
-def _binary(net: Net, node: Node, op: str) -> None:
-    a, b = _quantized(net, node, 0), _quantized(net, node, 3)
-    if a is not None and b is not None:
-        _become(net, node, op, [a, b], node.input(6), node.input(7))
-
-
-def _matmul(net: Net, node: Node, op: str) -> None:
-    columns = len(net.values[node.inputs[3]].shape) - 1
-    a, b = _quantized(net, node, 0, max(0, len(net.values[node.inputs[0]].shape) - 2)), _quantized(net, node, 3, columns)
-    if a is not None and b is not None:
-        _become(net, node, op, [a, b], node.input(6), node.input(7))
-
-
-def _conv(net: Net, node: Node, op: str) -> None:
-    x, weights = _quantized(net, node, 0), _quantized(net, node, 3)
-    if x is not None and weights is not None:
-        inputs = [x, weights, _bias(net, node.input(8), x, weights)]
-        _become(net, node, op, inputs, node.input(6), node.input(7))
-
-
-def _gemm(net: Net, node: Node, op: str) -> None:
-    x = _quantized(net, node, 0)
-    weights = _quantized(net, node, 3, 0 if node.integer("transB") else 1)
-    if x is None or weights is None:
-        return
-    inputs = [x, weights, _bias(net, node.input(6), x, weights)]
-    if node.input(7):
-        _become(net, node, op, inputs, node.input(7), node.input(8))
-    else:  # without output parameters QGemm gives float
-        node.op, node.domain, node.dtype = op, "", DType.FLOAT32
-        _trim(net, node, inputs)
-
-
-def _bias(net: Net, name: str, x: str, weights: str) -> str:
-    """The int32 bias: its scale is that of the input times that of the weights."""
-    if name == ABSENT or name not in net.values:
-        return name
-    quantization = bias_quantization(net, x, weights)
-    return attach(net, name, quantization) if quantization else name
-
-
 def bias_quantization(net: Net, x: str, weights: str) -> Quantization | None:
     """Per output channel: scale of `x` times scale of `weights`, zero point 0."""
     left, right = net.values[x].quantization, net.values[weights].quantization
@@ -157,17 +69,79 @@ def bias_quantization(net: Net, x: str, weights: str) -> Quantization | None:
     return Quantization(scales, (0,) * len(scales))
 
 
-def _concat(net: Net, node: Node, op: str) -> None:
-    parts = [_quantized(net, node, index) for index in range(2, len(node.inputs), 3)]
-    if all(part is not None for part in parts):
-        _become(net, node, op, [part for part in parts if part], node.input(0), node.input(1))
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Where a QOperator operator keeps what `op` needs: operands and result are followed by scale and zero point.
+
+    `axes` gives the quantized axis of each operand (from the end if negative) for those that can be per channel.
+    """
+
+    op: str
+    operands: tuple[int, ...]
+    result: int
+    bias: int | None = None
+    axes: tuple[int, ...] = ()
 
 
-def _rename(net: Net, node: Node, op: str) -> None:
-    node.op, node.domain = op, ""
+def desugar(net: Net, node: Node) -> None:
+    """Rewrites a QOperator `node` in place. Its inputs must have values. Raises ModelError when one is missing."""
+    key = (node.domain, node.op)
+    if key in _RENAMED:
+        node.op, node.domain = _RENAMED[key], ""
+    elif key == (MICROSOFT, "DynamicQuantizeLSTM"):
+        _dynamic_lstm(net, node)
+    elif key == (MICROSOFT, "QLinearConcat"):
+        _rewrite(net, node, _Form("Concat", tuple(range(2, len(node.inputs), 3)), 0))
+    elif key in _FORMS:
+        _rewrite(net, node, _FORMS[key])
 
 
-def _dynamic_lstm(net: Net, node: Node, op: str) -> None:
+def _rewrite(net: Net, node: Node, form: _Form) -> None:
+    if node.integer("channels_last"):
+        return  # pools of com.microsoft in NHWC: stay opaque
+    operands = [node.input(index) for index in form.operands]
+    if not operands or any(name not in net.values for name in operands):
+        raise ModelError(f"{node} lacks an operand")
+    found = [_operand(net, node, form, place) for place in range(len(operands))]
+    scale, zero = node.input(form.result), node.input(form.result + 1)
+    result = parameters(net, scale, zero, what=str(node)) if scale else None
+    bias = node.input(form.bias) if form.bias is not None else ABSENT
+    if all(found) and (result or not scale):
+        operands = [attach(net, name, known) for name, known in zip(operands, found, strict=True) if known]
+        quantization = bias_quantization(net, *operands) if bias in net.values else None
+        inputs = [*operands, attach(net, bias, quantization) if quantization else bias]
+    elif form.axes:
+        net.note(f"{node.source} computes its scales: its tensors carry no quantization")
+        taken = {*form.operands, form.bias}
+        inputs = [*operands, bias, *(name for index, name in enumerate(node.inputs) if index not in taken)]
+    else:
+        return
+    node.op, node.domain = form.op, ""
+    if not scale:  # QGemm without output parameters gives float
+        node.dtype = DType.FLOAT32
+    else:
+        node.dtype = net.values[zero].dtype if zero else DType.UINT8
+    if result is not None:
+        node.attributes["output_quantization"] = result
+    _set_inputs(net, node, inputs)
+
+
+def _operand(net: Net, node: Node, form: _Form, place: int) -> Quantization | None:
+    index = form.operands[place]
+    axis = form.axes[place] if form.axes else 0
+    if node.integer("transB") and place == 1:
+        axis = 0
+    rank = len(net.values[node.inputs[index]].shape)
+    return parameters(net, node.input(index + 1), node.input(index + 2), max(0, axis % max(rank, 1)), what=str(node))
+
+
+def _set_inputs(net: Net, node: Node, inputs: list[str]) -> None:
+    while inputs and inputs[-1] == ABSENT:
+        inputs.pop()
+    net.set_inputs(node, inputs)
+
+
+def _dynamic_lstm(net: Net, node: Node) -> None:
     """Float LSTM with integer weights [directions, in, 4·hidden] and [directions, hidden, 4·hidden]."""
     weights = []
     for index, scale in ((1, 8), (2, 10)):
@@ -176,25 +150,25 @@ def _dynamic_lstm(net: Net, node: Node, op: str) -> None:
             return
         weights.append(attach(net, node.inputs[index], found))
     inputs = [node.inputs[0], *weights, *node.inputs[3:8]]
-    node.op, node.domain, node.dtype = op, "", net.values[node.inputs[0]].dtype
+    node.op, node.domain, node.dtype = "LSTM", "", net.values[node.inputs[0]].dtype
     node.attributes["transposed"] = 1
-    _trim(net, node, inputs)
+    _set_inputs(net, node, inputs)
 
 
-_RULES: Mapping[tuple[str, str], _Rule] = {
-    ("", "QLinearConv"): _Rule("Conv", _conv, 8),
-    ("", "QLinearMatMul"): _Rule("MatMul", _matmul, 8),
-    (MICROSOFT, "QGemm"): _Rule("Gemm", _gemm, 6),
-    (MICROSOFT, "QLinearAdd"): _Rule("Add", _binary, 7),
-    (MICROSOFT, "QLinearMul"): _Rule("Mul", _binary, 7),
-    (MICROSOFT, "QLinearAveragePool"): _Rule("AveragePool", _unary, 4),
-    (MICROSOFT, "QLinearGlobalAveragePool"): _Rule("GlobalAveragePool", _unary, 4),
-    (MICROSOFT, "QLinearReduceMean"): _Rule("ReduceMean", _unary, 4),
-    (MICROSOFT, "QLinearSigmoid"): _Rule("Sigmoid", _unary, 4),
-    (MICROSOFT, "QLinearLeakyRelu"): _Rule("LeakyRelu", _unary, 4),
-    (MICROSOFT, "QLinearSoftmax"): _Rule("Softmax", _unary, 4),
-    (MICROSOFT, "QLinearConcat"): _Rule("Concat", _concat, 5),
-    (MICROSOFT, "QuantizeLinear"): _Rule("QuantizeLinear", _rename, 2),
-    (MICROSOFT, "DequantizeLinear"): _Rule("DequantizeLinear", _rename, 2),
-    (MICROSOFT, "DynamicQuantizeLSTM"): _Rule("LSTM", _dynamic_lstm, 12),
+_FORMS: Mapping[tuple[str, str], _Form] = {
+    ("", "QLinearConv"): _Form("Conv", (0, 3), 6, 8, (0, 0)),
+    ("", "QLinearMatMul"): _Form("MatMul", (0, 3), 6, None, (-2, -1)),
+    (MICROSOFT, "QGemm"): _Form("Gemm", (0, 3), 7, 6, (0, 1)),
+    (MICROSOFT, "QLinearAdd"): _Form("Add", (0, 3), 6),
+    (MICROSOFT, "QLinearMul"): _Form("Mul", (0, 3), 6),
+    (MICROSOFT, "QLinearAveragePool"): _Form("AveragePool", (0,), 3),
+    (MICROSOFT, "QLinearGlobalAveragePool"): _Form("GlobalAveragePool", (0,), 3),
+    (MICROSOFT, "QLinearReduceMean"): _Form("ReduceMean", (0,), 3),
+    (MICROSOFT, "QLinearSigmoid"): _Form("Sigmoid", (0,), 3),
+    (MICROSOFT, "QLinearLeakyRelu"): _Form("LeakyRelu", (0,), 3),
+    (MICROSOFT, "QLinearSoftmax"): _Form("Softmax", (0,), 3),
+}
+_RENAMED: Mapping[tuple[str, str], str] = {
+    (MICROSOFT, "QuantizeLinear"): "QuantizeLinear",
+    (MICROSOFT, "DequantizeLinear"): "DequantizeLinear",
 }

@@ -75,6 +75,7 @@ def _fold(net: Net, node: Node) -> bool:
 
 def _shapes(net: Net, node: Node) -> None:
     wanted = [index for index, name in enumerate(node.outputs) if name != ABSENT]
+    reason = ""
     if node.bodies:
         found = _control(net, node)
     elif node.op in _SAME and wanted == [0] and node.input(0):
@@ -82,13 +83,38 @@ def _shapes(net: Net, node: Node) -> None:
     elif node.op in ("QuantizeLinear", "DequantizeLinear") and not node.domain and len(node.inputs) > 1:
         found = {0: (net.values[node.inputs[0]].shape, node.dtype or _real_dtype(net, node))}
     else:
-        found = _registered(net, node)
+        found, reason = _registered(net, node)
+    loose = any(name in net.bounded for name in node.inputs)
     for index in wanted:
         name = node.outputs[index]
-        shape, dtype = found.get(index) or _declared(net, node, name)
+        known = found.get(index)
+        if known is None or loose:
+            declared = _declared(net, node, name)
+            loose = loose and declared is None
+            known = declared or known or _bound(net, node, name)
+        if known is None:
+            raise ModelError(f"tensor {name!r} (output of {node}) has no shape that can be derived{reason}")
+        if loose:
+            net.bounded.add(name)
         quantization = node.attributes.get("output_quantization") if index == 0 else None
         assert quantization is None or isinstance(quantization, Quantization)
-        net.set_value(Tensor(name, shape, (node.dtype if index == 0 else None) or dtype, quantization))
+        net.set_value(Tensor(name, known[0], (node.dtype if index == 0 else None) or known[1], quantization))
+
+
+def _bound(net: Net, node: Node, name: str) -> tuple[Shape, DType] | None:
+    """The most that an operator can give whose output shape hangs on values."""
+    if node.domain or not node.input(0):
+        return None
+    x = net.values[node.inputs[0]]
+    if node.op == "Slice":
+        found = x.shape, x.dtype
+    elif node.op == "NonZero":
+        found = (len(x.shape), x.elements), DType.INT64
+    else:
+        return None
+    net.bounded.add(name)
+    net.note(f"the shape of {name!r} ({node.source}) hangs on values; the largest possible one counts")
+    return found
 
 
 def _quantized_dtype(net: Net, node: Node) -> DType:
@@ -106,42 +132,36 @@ def _real_dtype(net: Net, node: Node) -> DType:
 # What the file declares -----------------------------------------------------------------------------------------------
 
 
-def _declared(net: Net, node: Node, name: str, reason: str = "") -> tuple[Shape, DType]:
-    """Shape and type from value_info; an element type that is missing there is that of the first input."""
-    what = f"tensor {name!r} (output of {node})"
-    if name in net.declared:
-        dtype, sizes = declared_type(net, name, what)
-        shape = tuple(size if isinstance(size, int) else net.dims.get(size or "", -1) for size in sizes or (-1,))
-        if -1 not in shape:
-            return shape, dtype
-    raise ModelError(f"{what} has no shape that can be derived{reason}")
+def _declared(net: Net, node: Node, name: str) -> tuple[Shape, DType] | None:
+    """Shape and type from the file's own value_info; None where it leaves a dimension open."""
+    if name not in net.declared:
+        return None
+    dtype, sizes = declared_type(net, name, f"tensor {name!r} (output of {node})")
+    shape = tuple(size if isinstance(size, int) else net.dims.get(size or "", -1) for size in sizes or (-1,))
+    return None if -1 in shape else (shape, dtype)
 
 
 # ONNX's own inference -------------------------------------------------------------------------------------------------
 
 
-def _registered(net: Net, node: Node) -> dict[int, tuple[Shape, DType]]:
+def _registered(net: Net, node: Node) -> tuple[dict[int, tuple[Shape, DType]], str]:
+    """What ONNX's registry derives for an operator, and its complaint if it refused."""
     schema = _schema(node.op, net.opsets.get(node.domain, 1), node.domain)
     if schema is None:
-        return {}
-    types, failure = _ask(net, node, schema)
+        return {}, ""
+    types, complaint = _ask(net, node, schema)
     found: dict[int, tuple[Shape, DType]] = {}
     for index, name in enumerate(node.outputs):
         proto = types.get(name)
-        if name == ABSENT:
+        if name == ABSENT or proto is None:
             continue
-        if proto is None or not proto.HasField("tensor_type"):
-            if proto is not None and proto.WhichOneof("value") not in (None, "tensor_type"):
-                raise ModelError(f"tensor {name!r} (output of {node}) is not a tensor and has no fixed size")
-            found[index] = _declared(net, node, name, failure)
-            continue
+        if proto.WhichOneof("value") not in (None, "tensor_type"):
+            raise ModelError(f"tensor {name!r} (output of {node}) is not a tensor and has no fixed size")
         tensor = proto.tensor_type
         dims = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
         if tensor.HasField("shape") and min(dims, default=0) >= 0 and tensor.elem_type:
             found[index] = (tuple(dims), dtype_of(tensor.elem_type, f"tensor {name!r}"))
-        else:
-            found[index] = _declared(net, node, name, failure)
-    return found
+    return found, complaint
 
 
 @lru_cache(maxsize=1024)
@@ -158,23 +178,29 @@ def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
     """Output types by name from ONNX's inference for this operator; none and the reason when it refuses."""
     import onnx
 
-    names = [f"{index}" if name else "" for index, name in enumerate(node.inputs)]
+    values = node.inputs[: schema.max_input]
+    names = [f"{index}" if name else "" for index, name in enumerate(values)]
     attributes = [proto for proto in node.protos if proto.name in schema.attributes]
-    proto = onnx.NodeProto(
-        op_type=node.op, domain=node.domain, input=names, output=node.outputs, attribute=attributes
-    )
+    proto = onnx.NodeProto(op_type=node.op, domain=node.domain, input=names, output=node.outputs, attribute=attributes)
     data = {}
-    for name, value in zip(names, node.inputs, strict=True):
+    for name, value in zip(names, values, strict=True):
         tensor = net.values.get(value)
-        if tensor is not None and tensor.is_constant and tensor.elements <= MAX_DATA and node.op not in ("Conv", "Gemm"):
+        if (
+            tensor is not None
+            and tensor.is_constant
+            and tensor.elements <= MAX_DATA
+            and node.op not in ("Conv", "Gemm")
+        ):
             array = net.constant(value)
             if array is not None and tensor.dtype.bits >= 8:
                 data[name] = onnx.numpy_helper.from_array(array)
     failure = ""
     for as_float in (False, True):
         types = {
-            name: onnx.helper.make_tensor_type_proto(_element_type(net.values[value], as_float), net.values[value].shape)
-            for name, value in zip(names, node.inputs, strict=True)
+            name: onnx.helper.make_tensor_type_proto(
+                _element_type(net.values[value], as_float), net.values[value].shape
+            )
+            for name, value in zip(names, values, strict=True)
             if name
         }
         try:
@@ -185,12 +211,14 @@ def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
             return found, ""
         except Exception as error:  # ONNX raises several C++ exception types, ValueError and KeyError here
             failure = failure or f" ({(str(error).splitlines() or [''])[0][:160]})"
-            data = {name: value for name, value in data.items() if net.values[node.inputs[int(name)]].dtype.bits == 64}
+            data = {name: value for name, value in data.items() if net.values[values[int(name)]].dtype.bits == 64}
     return {}, failure
 
 
 def _element_type(tensor: Tensor, as_float: bool) -> int:
-    shown = DType.FLOAT32 if as_float and tensor.dtype in _AS_FLOAT and tensor.dtype is not DType.INT64 else tensor.dtype
+    shown = (
+        DType.FLOAT32 if as_float and tensor.dtype in _AS_FLOAT and tensor.dtype is not DType.INT64 else tensor.dtype
+    )
     return ELEMENT_TYPES[shown]
 
 

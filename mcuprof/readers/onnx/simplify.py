@@ -28,7 +28,7 @@ _INTEGER_RANGE = {
 
 
 def simplify(net: Net, weights_behind: Dequantizer) -> None:
-    """Folds and fuses in place. `weights_behind` gives the DequantizeLinear of a constant that makes a value, if any."""
+    """Folds and fuses in place. `weights_behind` gives the DequantizeLinear of a constant behind a value, if any."""
     for node in list(net.nodes):
         if not node.outputs or node.domain:
             continue
@@ -125,7 +125,7 @@ def _fold_bias(net: Net, node: Node, weights_behind: Dequantizer) -> None:
 
 
 def _as_vector(net: Net, bias: Tensor, length: int, trailing: int) -> str | None:
-    """The name of `bias` as a vector over the channels, which have `trailing` axes behind them; None if it is not one."""
+    """The name of `bias` as a vector over the channels, the axis with `trailing` behind it; None if it is not one."""
     shape = bias.shape
     channel = len(shape) - 1 - trailing
     if channel < 0 or shape[channel] != length or bias.elements != length:
@@ -153,7 +153,7 @@ def _fuse_activation(net: Net, node: Node, weights_behind: Dequantizer) -> None:
 
 
 def _implied(net: Net, node: Node, bounds: tuple[float, float]) -> str | None:
-    """What is left to do of a clipping whose result is quantized: NONE or RELU where the quantized range does the rest."""
+    """What is left of a clipping whose result is quantized: NONE or RELU where the quantized range does the rest."""
     left = "NONE"
     readers = net.readers(node.outputs[0])
     if not readers or net.leaves(node.outputs[0]):

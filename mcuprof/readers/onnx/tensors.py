@@ -5,7 +5,7 @@ Source: onnx.proto (TensorProto and its DataType; 4-bit types pack two elements 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -38,7 +38,7 @@ DTYPES: Mapping[int, DType] = {
     22: DType.INT4,
     26: DType.INT2,
 }
-ELEMENT_TYPES: Mapping[DType, int] = {dtype: number for number, dtype in reversed(DTYPES.items())}
+ELEMENT_TYPES: Mapping[DType, int] = {dtype: number for number, dtype in reversed(list(DTYPES.items()))}
 EXTERNAL = 1  # TensorProto.DataLocation
 
 # Field that holds the elements when `raw_data` does not, and its NumPy type.
@@ -60,11 +60,11 @@ def dtype_of(number: int, what: str) -> DType:
     return DTYPES[number]
 
 
-def decode(proto: Any, name: str, folder: Path | None, notes: list[str]) -> Tensor:
+def decode(proto: Any, name: str, folder: Path | None, note: Callable[[str], None]) -> Tensor:
     """The constant in a TensorProto.
 
     External data is read only from `folder` or below. A missing file leaves a constant without content, and a sentence
-    in `notes`. Raises ModelError when content and shape disagree, or the location leaves the folder.
+    for the user. Raises ModelError when content and shape disagree, or the location leaves the folder.
     """
     what = f"constant {name!r}"
     dtype = dtype_of(proto.data_type, what)
@@ -77,7 +77,7 @@ def decode(proto: Any, name: str, folder: Path | None, notes: list[str]) -> Tens
     if proto.data_location == EXTERNAL:
         content = _external(proto, name, folder, expected)
         if content is None:
-            notes.append("weights in external data files are missing: sizes are exact, contents unknown")
+            note("weights in external data files are missing: sizes are exact, contents unknown")
             return Tensor(name, shape, dtype, data=memoryview(b""))
     else:
         content = _inline(proto, dtype)
@@ -119,6 +119,7 @@ def _external(proto: Any, name: str, folder: Path | None, expected: int) -> byte
             return None
         with file.open("rb") as stream:
             stream.seek(offset)
-            return stream.read(expected)
+            content: bytes = stream.read(expected)
+            return content
     except (OSError, ValueError) as error:
         raise ModelError(f"constant {name!r}: cannot read {location!r} ({error.__class__.__name__})") from None
