@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcuprof.errors import ModelError
 from mcuprof.graph import Graph, Shape
 from mcuprof.readers.onnx.emit import emit
 from mcuprof.readers.onnx.fuse import fuse
@@ -24,11 +23,8 @@ def read_onnx(data: bytes, path: str, input_shapes: Mapping[str, Shape]) -> Grap
     `path` is where the file came from (external data is looked up next to it; empty for none), `input_shapes` gives
     shapes to inputs whose dimensions are open. Raises ModelError with one line (without the path).
     """
-    try:
-        model = parse(data)
-        net = build(model, path, input_shapes)
-    except UnicodeDecodeError:
-        raise ModelError("is damaged: a name in it is not text") from None
+    model = parse(data)
+    net = build(model, path, input_shapes)
     infer(net)
     _fuse_all(net)
     return emit(net, model)

@@ -11,6 +11,7 @@ from mcuprof.readers.onnx.call import Call, Table
 from mcuprof.readers.onnx.convert_compute import COMPUTE
 from mcuprof.readers.onnx.convert_move import MOVE
 from mcuprof.readers.onnx.net import Net, Node
+from mcuprof.readers.onnx.tensors import text
 
 _CONVERTERS: Table = {**COMPUTE, **MOVE}
 _BODY_NAMES = {"then_branch": "then_subgraph", "else_branch": "else_subgraph", "body": "body_subgraph"}
@@ -20,12 +21,12 @@ def emit(net: Net, model: Any) -> Graph:
     """The finished graph; `model` is the ModelProto it came from."""
     bodies: list[Graph] = []
     main = _graph(net, bodies)
-    producer = f"{model.producer_name} {model.producer_version}".strip()
+    producer = f"{text(model.producer_name)} {text(model.producer_version)}".strip()
     origin = Origin(
         format="onnx",
         producer=f"{producer} opset {net.opsets.get('', 0)}".strip(),
-        description=model.doc_string,
-        metadata={entry.key: entry.value.encode() for entry in model.metadata_props},
+        description=text(model.doc_string),
+        metadata={text(entry.key): text(entry.value).encode() for entry in model.metadata_props},
         notes=tuple(net.notes),
     )
     return Graph(main.name, main.tensors, main.ops, main.inputs, main.outputs, origin, tuple(bodies))

@@ -280,6 +280,8 @@ class _Fuser:
         if made is not None:
             known = self.known[made]
             array = (array.astype(np.float64) - np.array(known.zero_point)) * np.array(known.scale)
+        if not np.all(np.isfinite(array)):
+            return None
         stored = np.clip(np.rint(array / np.array(quantization.scale)), _INT32.min, _INT32.max).astype(np.int32)
         self.net.note("biases that the file does not keep as int32 were quantized to int32, as converters do")
         return self.net.add_constant(f"{name}_int32", stored, quantization)

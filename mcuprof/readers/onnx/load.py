@@ -11,7 +11,7 @@ import numpy as np
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Shape, Tensor
 from mcuprof.readers.onnx.net import ABSENT, Net, Node, constant_tensor
-from mcuprof.readers.onnx.tensors import decode, dtype_of
+from mcuprof.readers.onnx.tensors import decode, dtype_of, text
 
 MAX_DEPTH = 32  # of If, Loop and Scan bodies; protobuf itself stops near 33
 MAX_INLINED_NODES = 200_000
@@ -54,21 +54,22 @@ class _Builder:
         self.folder = folder
         self.notes: list[str] = []
         self.dims: dict[str, int] = {}
-        self.opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
+        self.opsets = {_domain(text(entry.domain)): entry.version for entry in model.opset_import}
 
     def net(self, graph: Any, depth: int) -> Net:
         if depth > MAX_DEPTH:
             raise ModelError(f"nests more than {MAX_DEPTH} levels of If, Loop or Scan")
         if graph.sparse_initializer:
             raise ModelError("has sparse initializers, which are not supported")
-        net = Net(graph.name, notes=self.notes, dims=self.dims, opsets=self.opsets)
+        net = Net(text(graph.name), notes=self.notes, dims=self.dims, opsets=self.opsets)
         for proto in graph.initializer:
-            if proto.name in net.values:
-                raise ModelError(f"has two initializers named {proto.name!r}")
-            net.set_value(decode(proto, proto.name, self.folder, net.note))
-        net.inputs = [value.name for value in graph.input if value.name not in net.values]
-        net.outputs = [value.name for value in graph.output]
-        net.declared = {value.name: value.type for value in (*graph.value_info, *graph.input, *graph.output)}
+            name = text(proto.name)
+            if name in net.values:
+                raise ModelError(f"has two initializers named {name!r}")
+            net.set_value(decode(proto, name, self.folder, net.note))
+        net.inputs = [name for value in graph.input if (name := text(value.name)) not in net.values]
+        net.outputs = [text(value.name) for value in graph.output]
+        net.declared = {text(value.name): value.type for value in (*graph.value_info, *graph.input, *graph.output)}
         for position, proto in enumerate(graph.node):
             self.node(net, proto, position, depth)
         net.link()
@@ -78,14 +79,15 @@ class _Builder:
         return net
 
     def node(self, net: Net, proto: Any, position: int, depth: int) -> None:
-        domain = _domain(proto.domain)
-        source = f"{domain}::{proto.op_type}" if domain else proto.op_type
-        node = Node(proto.op_type, list(proto.input), list(proto.output), position, {}, domain, proto.name, source)
+        domain, op = _domain(text(proto.domain)), text(proto.op_type)
+        inputs, outputs = [text(name) for name in proto.input], [text(name) for name in proto.output]
+        source = f"{domain}::{op}" if domain else op
+        node = Node(op, inputs, outputs, position, {}, domain, text(proto.name), source)
         for attribute in proto.attribute:
             if attribute.type == _GRAPH:
-                node.bodies[attribute.name] = self.net(attribute.g, depth + 1)
+                node.bodies[text(attribute.name)] = self.net(attribute.g, depth + 1)
             else:
-                node.attributes[attribute.name] = _value(attribute)
+                node.attributes[text(attribute.name)] = _value(attribute)
         node.protos = tuple(attribute for attribute in proto.attribute if attribute.type != _GRAPH)
         if node.op == "Constant" and not domain:
             self.constant(net, node, proto)
@@ -105,9 +107,9 @@ class _Builder:
         if attribute.type == _TENSOR:
             net.set_value(decode(attribute.t, name, self.folder, net.note))
         elif attribute.type in (_INT, _INTS):
-            net.set_value(constant_tensor(name, np.array(node.attributes[attribute.name], np.int64)))
+            net.set_value(constant_tensor(name, np.array(_value(attribute), np.int64)))
         elif attribute.type in (_FLOAT, _FLOATS):
-            net.set_value(constant_tensor(name, np.array(node.attributes[attribute.name], np.float32)))
+            net.set_value(constant_tensor(name, np.array(_value(attribute), np.float32)))
         elif attribute.type in (_STRING, _STRINGS):
             shape = (len(attribute.strings),) if attribute.type == _STRINGS else ()
             net.set_value(Tensor(name, shape, DType.STRING, data=memoryview(b"")))
@@ -211,7 +213,7 @@ def declared_type(net: Net, name: str, what: str) -> tuple[DType, tuple[int | st
     sizes: list[int | str | None] = []
     for dim in tensor.shape.dim:
         known = dim.HasField("dim_value") and dim.dim_value >= 0
-        sizes.append(dim.dim_value if known else (dim.dim_param or None))
+        sizes.append(dim.dim_value if known else (text(dim.dim_param) or None))
     return dtype, tuple(sizes)
 
 

@@ -32,13 +32,12 @@ def parameters(
         raise ModelError(f"{what} has a scale that is negative or not finite")
     zeros: tuple[int, ...] = (0,) * len(values)
     if zero_point != ABSENT:
-        array = net.constant(zero_point)
-        if array is None:
+        stored = net.integers(zero_point)
+        if stored is None:
             return None
-        zeros = tuple(int(value) for value in array.reshape(-1).tolist())
-        zeros = zeros * len(values) if len(zeros) == 1 else zeros
+        zeros = stored * len(values) if len(stored) == 1 else stored
         if len(zeros) != len(values):
-            raise ModelError(f"{what} has {len(values)} scales and {array.size} zero points")
+            raise ModelError(f"{what} has {len(values)} scales and {len(zeros)} zero points")
     return Quantization(values, zeros, axis if len(values) > 1 else 0, block if len(values) > 1 else 0)
 
 

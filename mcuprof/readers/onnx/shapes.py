@@ -251,8 +251,8 @@ def _arguments(net: Net, node: Node, explicit: list[str]) -> list[tuple[Shape, D
         return [((), DType.INT64), ((), DType.BOOL), *values[2:]]
     if node.op == "Scan":
         states = len(values) - node.integer("num_scan_inputs")
-        if net.opsets.get("", 0) < 9 or states < 0:
-            raise ModelError(f"{node}: Scan before opset 9, or with too few inputs, is not supported")
+        if net.opsets.get("", 0) < 9 or not 0 <= states < len(values):
+            raise ModelError(f"{node} is of an opset before 9, or scans {len(values) - states} of {len(values)} inputs")
         axes = node.integers("scan_input_axes") or (0,) * (len(values) - states)
         if len(axes) != len(values) - states or any(not shape for shape, _ in values[states:]):
             raise ModelError(f"{node} does not scan its inputs along axes that they have")

@@ -53,6 +53,11 @@ _FIELDS: Mapping[DType, tuple[str, str]] = {
 }
 
 
+def text(value: str | bytes) -> str:
+    """A string field of the file; protobuf hands out bytes where it is not UTF-8, which are replaced."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
 def dtype_of(number: int, what: str) -> DType:
     """The element type with this number in onnx.proto. Raises ModelError when there is none."""
     if number not in DTYPES:
@@ -98,7 +103,7 @@ def _inline(proto: Any, dtype: DType) -> bytes:
 
 
 def _external(proto: Any, name: str, folder: Path | None, expected: int) -> bytes | None:
-    entries = {entry.key: entry.value for entry in proto.external_data}
+    entries = {text(entry.key): text(entry.value) for entry in proto.external_data}
     location = entries.get("location", "")
     windows = PureWindowsPath(location)
     if PurePosixPath(location).is_absolute() or windows.is_absolute() or windows.drive or ".." in windows.parts:
