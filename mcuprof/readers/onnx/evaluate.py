@@ -35,7 +35,7 @@ def evaluate(net: Net, node: Node) -> list[np.ndarray] | None:
     try:
         with np.errstate(all="ignore"):
             return rule(node, arrays)
-    except (Unfoldable, ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError, AttributeError):
+    except (Unfoldable, ValueError, TypeError, LookupError, OverflowError, ZeroDivisionError, AttributeError):
         return None  # malformed, or beyond NumPy: shape inference will say what is wrong with it
 
 

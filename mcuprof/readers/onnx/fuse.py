@@ -80,7 +80,11 @@ class _Fuser:
     def absorb(self) -> None:
         """Moves constant scales and zero points from the operators to the integer tensors."""
         for node in self.net.nodes:
-            if node.op not in ("QuantizeLinear", "DequantizeLinear") or node.domain or len(node.inputs) < 2:
+            if (
+                node.op not in ("QuantizeLinear", "DequantizeLinear")
+                or node.domain
+                or not (node.input(0) and node.input(1))
+            ):
                 continue
             rank = len(self.net.values[node.inputs[0]].shape)
             axis = node.integer("axis", 1)

@@ -43,7 +43,8 @@ class Node:
     captures: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"{self.source} {self.name!r}" if self.name else self.source
+        source = self.source if self.source.isprintable() else repr(self.source)
+        return f"{source} {self.name!r}" if self.name else source
 
     def input(self, index: int) -> str:
         """Name of input `index`; ABSENT where it is omitted."""

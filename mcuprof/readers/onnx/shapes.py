@@ -55,11 +55,11 @@ def infer(net: Net) -> None:
 
 
 def _fold(net: Net, node: Node) -> bool:
-    if node.op == "Shape" and not node.domain and len(node.inputs) == 1:
+    if node.op == "Shape" and not node.domain and node.input(0):
         shape = net.values[node.inputs[0]].shape
         start, end = node.integer("start"), node.attributes.get("end")
         arrays: list[np.ndarray] | None = [np.array(shape[slice(start, end)], np.int64)]
-    elif node.op == "Size" and not node.domain and len(node.inputs) == 1:
+    elif node.op == "Size" and not node.domain and node.input(0):
         arrays = [np.array(net.values[node.inputs[0]].elements, np.int64)]
     else:
         arrays = evaluate(net, node)
@@ -80,7 +80,11 @@ def _shapes(net: Net, node: Node) -> None:
         found = _control(net, node)
     elif node.op in _SAME and wanted == [0] and node.input(0):
         found = {0: (net.values[node.inputs[0]].shape, net.values[node.inputs[0]].dtype)}
-    elif node.op in ("QuantizeLinear", "DequantizeLinear") and not node.domain and len(node.inputs) > 1:
+    elif (
+        node.op in ("QuantizeLinear", "DequantizeLinear")
+        and not node.domain
+        and all(node.input(index) for index in (0, 1))
+    ):
         found = {0: (net.values[node.inputs[0]].shape, node.dtype or _real_dtype(net, node))}
     else:
         found, reason = _registered(net, node)
@@ -232,7 +236,7 @@ def _control(net: Net, node: Node) -> dict[int, tuple[Shape, DType]]:
     arguments = _arguments(net, node, explicit)
     for label, body in node.bodies.items():
         if len(arguments) != len(body.inputs):
-            raise ModelError(f"{node} passes {len(arguments)} values to its {label}, which takes {len(body.inputs)}")
+            raise ModelError(f"{node} passes {len(arguments)} values to its {label!r}, which takes {len(body.inputs)}")
         for name, (shape, dtype) in zip(body.inputs, arguments, strict=True):
             body.set_value(Tensor(name, shape, dtype))
         for name in body.captured:
