@@ -44,7 +44,7 @@ def build(model: Any, path: str, input_shapes: Mapping[str, Shape]) -> Net:
         reader = net.readers(net.captured[0])[0]
         raise ModelError(f"{reader} reads the tensor {net.captured[0]!r}, which nothing writes")
     _check_input_names(net, input_shapes)
-    for name in net.inputs:
+    for name in sorted(net.inputs, key=lambda name: name not in input_shapes):  # given sizes name dimensions of others
         net.set_value(_input(net, name, input_shapes.get(name)))
     return net
 
