@@ -21,12 +21,13 @@ def _squeeze(node: Node, net: Net) -> Call | None:
     return None if axes is None else Call("SQUEEZE", node.inputs[:1], {"axes": tuple(axis % rank for axis in axes)})
 
 
-def _unsqueeze(node: Node, net: Net) -> Call | None:
+def _unsqueeze(node: Node, net: Net) -> Call:
+    """EXPAND_DIMS; RESHAPE where the axes are computed, or malformed so that ONNX itself derives another shape."""
     axes = listed(node, net, 1, "axes")
-    rank = len(net.values[node.outputs[0]].shape)
-    if axes is None or not axes:
-        return None
-    return Call("EXPAND_DIMS", [need(node, 0)], {"axes": tuple(sorted(axis % rank for axis in axes))})
+    shape, rank = net.values[node.outputs[0]].shape, len(net.values[need(node, 0)].shape)
+    if not axes or rank + len(axes) != len(shape):
+        return Call("RESHAPE", node.inputs[:1], {"new_shape": shape})
+    return Call("EXPAND_DIMS", node.inputs[:1], {"axes": tuple(sorted(axis % len(shape) for axis in axes))})
 
 
 def _transpose(node: Node, net: Net) -> Call:

@@ -50,13 +50,14 @@ def _graph(net: Net, bodies: list[Graph]) -> Graph:
     for node in net.nodes:
         call = _call(node, net)
         attributes = {**call.attributes, **_subgraphs(node, bodies)}
-        outputs = node.outputs[:1] if node.op == "Dropout" else node.outputs
-        while outputs and outputs[-1] == names.ABSENT:
-            outputs = outputs[:-1]
-        read, written = (tuple(number(name) for name in side) for side in (call.inputs, outputs))
+        results = node.outputs[:1] if node.op == "Dropout" else node.outputs
+        while results and results[-1] == names.ABSENT:
+            results = results[:-1]
+        read, written = (tuple(number(name) for name in side) for side in (call.inputs, results))
         version = net.opsets.get(node.domain, 1)
         ops.append(Op(call.kind, read, written, attributes, node.name, version, node.source))
-    return Graph(net.name, tuple(tensors), tuple(ops), inputs, tuple(number(name) for name in net.outputs))
+    outputs = tuple(number(name) for name in net.outputs)  # a constant that is an output comes in here
+    return Graph(net.name, tuple(tensors), tuple(ops), inputs, outputs)
 
 
 def _call(node: Node, net: Net) -> Call:

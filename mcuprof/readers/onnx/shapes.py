@@ -14,6 +14,7 @@ import numpy as np
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Quantization, Shape, Tensor
+from mcuprof.readers.onnx.bounds import bound
 from mcuprof.readers.onnx.evaluate import evaluate
 from mcuprof.readers.onnx.load import declared_type
 from mcuprof.readers.onnx.net import ABSENT, Net, Node, constant_tensor
@@ -95,7 +96,7 @@ def _shapes(net: Net, node: Node) -> None:
         if known is None or loose:
             declared = _declared(net, node, name)
             loose = loose and declared is None
-            known = declared or known or _bound(net, node, name)
+            known = declared or known or bound(net, node, name)
         if known is None:
             raise ModelError(f"tensor {name!r} (output of {node}) has no shape that can be derived{reason}")
         if loose:
@@ -103,22 +104,6 @@ def _shapes(net: Net, node: Node) -> None:
         quantization = node.attributes.get("output_quantization") if index == 0 else None
         assert quantization is None or isinstance(quantization, Quantization)
         net.set_value(Tensor(name, known[0], (node.dtype if index == 0 else None) or known[1], quantization))
-
-
-def _bound(net: Net, node: Node, name: str) -> tuple[Shape, DType] | None:
-    """The most that an operator can give whose output shape hangs on values."""
-    if node.domain or not node.input(0):
-        return None
-    x = net.values[node.inputs[0]]
-    if node.op == "Slice":
-        found = x.shape, x.dtype
-    elif node.op == "NonZero":
-        found = (len(x.shape), x.elements), DType.INT64
-    else:
-        return None
-    net.bounded.add(name)
-    net.note(f"the shape of {name!r} ({node.source}) hangs on values; the largest possible one counts")
-    return found
 
 
 def _quantized_dtype(net: Net, node: Node) -> DType:
