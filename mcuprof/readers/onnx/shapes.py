@@ -1,0 +1,290 @@
+"""Shapes and element types of all values, in one pass over the sorted nodes, constants folded on the way.
+
+Per node, in this order: constant folding, own rules (operators that ONNX's registry does not know or that are too
+frequent to ask it), ONNX's inference for the single operator, and at last what the file declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from mcuprof.errors import ModelError
+from mcuprof.graph import DType, Quantization, Shape, Tensor
+from mcuprof.readers.onnx.bounds import bound
+from mcuprof.readers.onnx.evaluate import evaluate
+from mcuprof.readers.onnx.load import declared_type
+from mcuprof.readers.onnx.net import ABSENT, Net, Node, constant_tensor
+from mcuprof.readers.onnx.qoperator import desugar
+from mcuprof.readers.onnx.tensors import ELEMENT_TYPES, dtype_of
+
+MAX_DATA = 4096  # elements of constants that are shown to ONNX's inference (shapes, axes, scales)
+
+# Output 0 looks like input 0. Quant … FloatQuant: QONNX; MultiThreshold: FINN; RequantShift, i…: Deeploy (PULP).
+_SAME = frozenset(
+    (
+        *("Identity", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Clip"),
+        *("HardSigmoid", "HardSwish", "Gelu", "Erf", "Exp", "Log", "Neg", "Abs", "Sqrt", "Floor", "Ceil", "Round"),
+        *("Sign", "LRN", "InstanceNormalization", "Dropout", "BatchNormalization"),
+        *("FastGelu", "QuickGelu", "BiasGelu", "SkipLayerNormalization", "QLinearLeakyRelu", "QLinearSigmoid"),
+        *("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant", "MultiThreshold"),
+        *("RequantShift", "iGELU", "iSoftmax", "iLayerNorm", "iRMSNorm", "iHardswish"),
+    )
+)
+# ONNX's registry has some operators for float only; their shapes do not hang on the type.
+_AS_FLOAT = frozenset(dtype for dtype in DType if dtype.is_integer)
+
+
+def infer(net: Net) -> None:
+    """Gives every value of the net (and of its bodies) a shape and a type; folds constants.
+
+    Raises ModelError naming the tensor and operator where a shape stays unknown.
+    """
+    kept: list[Node] = []
+    for node in net.nodes:
+        desugar(net, node)
+        if node.op == "QuantizeLinear":
+            node.dtype = _quantized_dtype(net, node)
+        if not _fold(net, node):
+            _shapes(net, node)
+            kept.append(node)
+    net.nodes = kept
+    net.link()
+
+
+def _fold(net: Net, node: Node) -> bool:
+    if node.op == "Shape" and not node.domain and node.input(0):
+        shape = net.values[node.inputs[0]].shape
+        start, end = node.integer("start"), node.attributes.get("end")
+        arrays: list[np.ndarray] | None = [np.array(shape[slice(start, end)], np.int64)]
+    elif node.op == "Size" and not node.domain and node.input(0):
+        arrays = [np.array(net.values[node.inputs[0]].elements, np.int64)]
+    else:
+        arrays = evaluate(net, node)
+    if arrays is None or len(arrays) != len(node.outputs):
+        return False
+    packed = net.values[node.inputs[0]].dtype if node.inputs and node.inputs[0] else None
+    for name, array in zip(node.outputs, arrays, strict=True):
+        keep = packed if packed is not None and 0 < packed.bits < 8 and array.dtype == np.int8 else None
+        if name != ABSENT:
+            net.set_value(constant_tensor(name, array, dtype=keep))
+    return True
+
+
+def _shapes(net: Net, node: Node) -> None:
+    wanted = [index for index, name in enumerate(node.outputs) if name != ABSENT]
+    reason = ""
+    if node.bodies:
+        found = _control(net, node)
+    elif node.op in _SAME and wanted == [0] and node.input(0):
+        found = {0: (net.values[node.inputs[0]].shape, net.values[node.inputs[0]].dtype)}
+    elif (
+        node.op in ("QuantizeLinear", "DequantizeLinear")
+        and not node.domain
+        and all(node.input(index) for index in (0, 1))
+    ):
+        found = {0: (net.values[node.inputs[0]].shape, node.dtype or _real_dtype(net, node))}
+    else:
+        found, reason = _registered(net, node)
+    loose = any(name in net.bounded for name in node.inputs)
+    for index in wanted:
+        name = node.outputs[index]
+        known = found.get(index)
+        if known is None or loose:
+            declared = _declared(net, node, name)
+            loose = loose and declared is None
+            known = declared or known or bound(net, node, name)
+        if known is None:
+            raise ModelError(f"tensor {name!r} (output of {node}) has no shape that can be derived{reason}")
+        if loose:
+            net.bounded.add(name)
+        quantization = node.attributes.get("output_quantization") if index == 0 else None
+        assert quantization is None or isinstance(quantization, Quantization)
+        net.set_value(Tensor(name, known[0], (node.dtype if index == 0 else None) or known[1], quantization))
+
+
+def _quantized_dtype(net: Net, node: Node) -> DType:
+    if node.integer("output_dtype"):
+        return dtype_of(node.integer("output_dtype"), str(node))
+    return net.values[node.inputs[2]].dtype if node.input(2) else DType.UINT8
+
+
+def _real_dtype(net: Net, node: Node) -> DType:
+    if node.integer("output_dtype"):
+        return dtype_of(node.integer("output_dtype"), str(node))
+    return net.values[node.inputs[1]].dtype
+
+
+# What the file declares -----------------------------------------------------------------------------------------------
+
+
+def _declared(net: Net, node: Node, name: str) -> tuple[Shape, DType] | None:
+    """Shape and type from the file's own value_info; None where it leaves a dimension open."""
+    if name not in net.declared:
+        return None
+    dtype, sizes = declared_type(net, name, f"tensor {name!r} (output of {node})")
+    shape = tuple(size if isinstance(size, int) else net.dims.get(size or "", -1) for size in sizes or (-1,))
+    return None if -1 in shape else (shape, dtype)
+
+
+# ONNX's own inference -------------------------------------------------------------------------------------------------
+
+
+def _registered(net: Net, node: Node) -> tuple[dict[int, tuple[Shape, DType]], str]:
+    """What ONNX's registry derives for an operator, and its complaint if it refused."""
+    schema = _schema(node.op, net.opsets.get(node.domain, 1), node.domain)
+    if schema is None:
+        return {}, ""
+    types, complaint = _ask(net, node, schema)
+    found: dict[int, tuple[Shape, DType]] = {}
+    for index, name in enumerate(node.outputs):
+        proto = types.get(name)
+        if name == ABSENT or proto is None:
+            continue
+        if proto.WhichOneof("value") not in (None, "tensor_type"):
+            raise ModelError(f"tensor {name!r} (output of {node}) is not a tensor and has no fixed size")
+        tensor = proto.tensor_type
+        dims = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
+        if tensor.HasField("shape") and min(dims, default=0) >= 0 and tensor.elem_type:
+            found[index] = (tuple(dims), dtype_of(tensor.elem_type, f"tensor {name!r}"))
+    return found, complaint
+
+
+@lru_cache(maxsize=1024)
+def _schema(op: str, version: int, domain: str) -> Any:
+    from onnx import defs
+
+    try:
+        return defs.get_schema(op, max_inclusive_version=max(1, min(version, 2**31 - 1)), domain=domain)
+    except defs.SchemaError:
+        return None
+
+
+def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
+    """Output types by name from ONNX's inference for this operator; none and the reason when it refuses."""
+    import onnx
+
+    values = node.inputs[: schema.max_input]
+    names = [f"{index}" if name else "" for index, name in enumerate(values)]
+    attributes = [proto for proto in node.protos if proto.name in schema.attributes]
+    proto = onnx.NodeProto(op_type=node.op, domain=node.domain, input=names, output=node.outputs, attribute=attributes)
+    data = {}
+    for name, value in zip(names, values, strict=True):
+        tensor = net.values.get(value)
+        if (
+            tensor is not None
+            and tensor.is_constant
+            and tensor.elements <= MAX_DATA
+            and node.op not in ("Conv", "Gemm")
+        ):
+            array = net.constant(value)
+            if array is not None and tensor.dtype.bits >= 8:
+                data[name] = onnx.numpy_helper.from_array(array)
+    failure = ""
+    for as_float in (False, True):
+        types = {
+            name: onnx.helper.make_tensor_type_proto(
+                _element_type(net.values[value], as_float), net.values[value].shape
+            )
+            for name, value in zip(names, values, strict=True)
+            if name
+        }
+        try:
+            opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in net.opsets.items()]
+            found: Mapping[str, Any] = onnx.shape_inference.infer_node_outputs(
+                schema, proto, types, data, opset_imports=opsets
+            )
+            return found, ""
+        except Exception as error:  # ONNX raises several C++ exception types, ValueError and KeyError here
+            failure = failure or f" ({(str(error).splitlines() or [''])[0][:160]})"
+            data = {name: value for name, value in data.items() if net.values[values[int(name)]].dtype.bits == 64}
+    return {}, failure
+
+
+def _element_type(tensor: Tensor, as_float: bool) -> int:
+    shown = (
+        DType.FLOAT32 if as_float and tensor.dtype in _AS_FLOAT and tensor.dtype is not DType.INT64 else tensor.dtype
+    )
+    return ELEMENT_TYPES[shown]
+
+
+# Control flow ---------------------------------------------------------------------------------------------------------
+
+
+def _control(net: Net, node: Node) -> dict[int, tuple[Shape, DType]]:
+    """Hands values to the bodies of If, Loop and Scan, infers them, and reads the outputs off them."""
+    explicit = node.inputs[: len(node.inputs) - len(node.captures)]
+    node.captures = [name for name in node.captures if not net.values[name].is_constant]
+    arguments = _arguments(net, node, explicit)
+    for label, body in node.bodies.items():
+        if len(arguments) != len(body.inputs):
+            raise ModelError(f"{node} passes {len(arguments)} values to its {label!r}, which takes {len(body.inputs)}")
+        for name, (shape, dtype) in zip(body.inputs, arguments, strict=True):
+            body.set_value(Tensor(name, shape, dtype))
+        for name in body.captured:
+            body.values[name] = net.values[name]
+        body.inputs = body.inputs + node.captures
+        for name in node.captures:
+            body.values.setdefault(name, net.values[name])
+        infer(body)
+    node.inputs = explicit + node.captures
+    return _results(net, node, explicit)
+
+
+def _arguments(net: Net, node: Node, explicit: list[str]) -> list[tuple[Shape, DType]]:
+    values = [(net.values[name].shape, net.values[name].dtype) if name else ((), DType.BOOL) for name in explicit]
+    if node.op == "Loop":
+        return [((), DType.INT64), ((), DType.BOOL), *values[2:]]
+    if node.op == "Scan":
+        states = len(values) - node.integer("num_scan_inputs")
+        if net.opsets.get("", 0) < 9 or not 0 <= states < len(values):
+            raise ModelError(f"{node} is of an opset before 9, or scans {len(values) - states} of {len(values)} inputs")
+        axes = node.integers("scan_input_axes") or (0,) * (len(values) - states)
+        if len(axes) != len(values) - states or any(not shape for shape, _ in values[states:]):
+            raise ModelError(f"{node} does not scan its inputs along axes that they have")
+        sliced = [(_without(shape, axis), dtype) for (shape, dtype), axis in zip(values[states:], axes, strict=True)]
+        return values[:states] + sliced
+    return []
+
+
+def _without(shape: Shape, axis: int) -> Shape:
+    axis %= len(shape)
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def _results(net: Net, node: Node, explicit: list[str]) -> dict[int, tuple[Shape, DType]]:
+    bodies = list(node.bodies.values())
+    outputs = [[(body.values[name].shape, body.values[name].dtype) for name in body.outputs] for body in bodies]
+    if node.op == "If":
+        if any(len(other) != len(node.outputs) for other in outputs):
+            raise ModelError(f"{node} has {len(node.outputs)} outputs, its branches have others")
+        if any(other != outputs[0] for other in outputs):
+            net.note(f"{node} has branches of different shapes; the larger one counts")
+        return {
+            index: max((branch[index] for branch in outputs), key=lambda found: found[1].nbytes(int(np.prod(found[0]))))
+            for index in range(len(node.outputs))
+        }
+    if node.op not in ("Loop", "Scan") or len(outputs) != 1:
+        return {}
+    made = outputs[0][1:] if node.op == "Loop" else outputs[0]
+    states = len(explicit) - (2 if node.op == "Loop" else node.integer("num_scan_inputs"))
+    found: dict[int, tuple[Shape, DType]] = dict(enumerate(made[:states]))
+    steps = _steps(net, node, explicit, states)
+    if steps is not None:
+        for index, (shape, dtype) in enumerate(made[states:], states):
+            found[index] = ((steps, *shape), dtype)
+    return found
+
+
+def _steps(net: Net, node: Node, explicit: list[str], states: int) -> int | None:
+    """How often the body runs; None when that is only known at run time (or outputs go along another axis than 0)."""
+    if node.op == "Loop":
+        count = net.integers(explicit[0]) if explicit[0] else None
+        return count[0] if count is not None and len(count) == 1 else None
+    if any(node.integers("scan_output_axes")):
+        return None
+    axis = (node.integers("scan_input_axes") or (0,))[0]
+    return net.values[explicit[states]].shape[axis]
