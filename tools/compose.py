@@ -27,7 +27,8 @@ _EXECUTED = {
 # (core, kernels) → whose operators stand in for those without a count of their own.
 _DONORS = {("m0plus", "cmsis"): ("m0plus", "ref"), ("m3", "cmsis"): ("m4", "cmsis"), ("m3", "ref"): ("m4", "ref")}
 # CMSIS-NN has kernels of its own for these; a reference count says nothing about them, nor a DSP count about plain C.
-_LIBRARY = ("conv_", "dwconv_", "fc_", "avgpool_", "maxpool_", "svdf_", "lstm_", "pad_", "transpose_", "softmax_")
+_LIBRARY = ("conv_", "dwconv_", "fc_", "avgpool_", "maxpool_", "svdf_", "lstm_", "softmax_")
+_COPIES = ("pad_", "transpose_")
 _LIBRARY_EXACT = ("add_s8", "mul_s8", "add_s16", "mul_s16")
 # A rate pooled over element types is believed only when it hardly varies.
 _POOLED_ERROR = 0.15
@@ -107,6 +108,8 @@ def _may_borrow(kernel: str, kernels: str, core: str) -> bool:
         return core == "m0plus"  # same core, same soft float; the Cortex-M4 counts are with its FPU
     if kernels == "ref":
         return True
+    if kernel.startswith(_COPIES) and core == "m0plus":
+        return False
     return not kernel.startswith(_LIBRARY) and kernel not in _LIBRARY_EXACT
 
 

@@ -144,6 +144,9 @@ def _kernel_row(row: Mapping[str, str], simd: Simd, kernels: str) -> tuple[str, 
     if family in {"add", "mul"}:
         elements = int(row["out_elems"])
         return function, {"const": 1, "out_elems": elements, "in_elems": elements, "bytes": elements, "out_rows": 0}
+    if family == "softmax":
+        elements, rows = int(row["out_elems"]), int(float(row["in_h"] or 1))
+        return function, {"const": 1, "out_elems": elements, "in_elems": elements, "bytes": elements, "out_rows": rows}
     return None
 
 
