@@ -184,7 +184,8 @@ _HEADER = """\
 # Cycles per instruction, from published latencies. Written by tools/fit_cycles.py; do not edit.
 # cycles = cpi x (instructions + instructions_per_operator x operators).
 # The band is a factor: measured / predicted of models that the fit had not seen lies in [1/band, band] (90 %).
-# band_elsewhere is for boards that were not measured: band x the error of predicting one board from another.
+# band_elsewhere is for boards (and clocks) that were not measured: band x the error of predicting one board from
+# another. `boards` are the measured ones with their clock.
 """
 
 _NOTES = {
@@ -200,13 +201,13 @@ def render(anchors: Mapping[str, Anchor], rows: Sequence[Measured], extra: float
     lines = [_HEADER, f"instructions_per_operator = {extra:.6g}", ""]
     for core, found in anchors.items():
         mine = [row for row in rows if row.core == core]
-        boards = ", ".join(f'"{board}"' for board in sorted({row.board for row in mine}))
+        boards = ", ".join(f"{board} = {clock}" for board, clock in sorted({(row.board, row.clock_hz) for row in mine}))
         sizes = [abs(error) for error in found.errors]
         lines += [
             "[[anchors]]",
             f'core = "{core}"',
             'kernels = "cmsis-nn"',
-            f"boards = [{boards}]",
+            f"boards = {{ {boards} }}",
             f"cpi = {found.cpi:.4g}",
             f"band = {exp(found.band):.4g}",
             f"band_elsewhere = {exp(found.band + elsewhere):.4g}",
