@@ -1,0 +1,36 @@
+"""Stack that AllocateTensors and Invoke need below the caller, from models executed on emulated cores.
+
+Calls do not nest across operators, so a model needs the most that any of its kernels needs. `device_db/stack.toml`
+holds for each kernel class the least that any executed model with that class needed: an upper limit of the class. The
+painted stack of every executed model is at or below the answer here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mcuprof.cost.data import toml
+from mcuprof.cost.kernels import Simd, kernel_class
+from mcuprof.graph import Graph
+from mcuprof.hardware.device import Core
+
+_STAND_INS = {"cortex-m0": "cortex-m0plus", "cortex-m3": "cortex-m4", "cortex-m85": "cortex-m55"}
+
+
+def stack_bytes(graph: Graph, core: Core, kernels: str) -> tuple[int, str] | None:
+    """(bytes, basis) for TFLM; None where this core and kernel set, or a kernel class of the model, never ran."""
+    limits: Mapping[str, Mapping[str, int]] = (toml("stack.toml") or {}).get(kernels, {})
+    counted = core.id if core.id in limits else _STAND_INS.get(core.id, core.id)
+    if counted not in limits or not graph.ops:
+        return None
+    simd: Simd = "mve" if core.mve else "dsp" if core.dsp or counted == "cortex-m4" else "none"
+    try:
+        classes = {kernel_class(graph, op, kernels, simd) for op in graph.ops}
+    except (LookupError, ValueError):
+        return None
+    if not classes <= limits[counted].keys():
+        return None
+    largest = max(classes, key=lambda one: (limits[counted][one], one))
+    name = counted.replace("cortex-m", "Cortex-M").replace("plus", "+")
+    where = f"models with {largest} executed on an emulated {name}"
+    return limits[counted][largest], f"measured: {where}" if counted == core.id else f"modelled: {name} stands in, {where}"
