@@ -137,13 +137,16 @@ class Source(msgspec.Struct, frozen=True):
     def _line(self, key: str) -> int | None:
         """The line where the key stands in its table; for the n-th region, where the n-th one says its name."""
         lines = self.text.splitlines()
-        entry = re.match(r"regions\[(\d+)\]", key)
-        table, _, name = ("regions", "", "name") if entry else key.partition(".") if "." in key else ("", "", key)
+        if entry := re.match(r"regions\[(\d+)\]", key):
+            table, name, nth = "regions", "name", int(entry[1])
+        else:
+            table, name, nth = "", key, 0
+            if key.startswith(("sources.", "doubts.")):
+                table, name = key.split(".", 1)
         begin = rf"\s*({table}\s*=|\[+{table}\])" if table else ""
         wanted = rf"(^|[{{\s])\"?{re.escape(name)}\"?\s*="
         start = next((number for number, line in enumerate(lines, 1) if re.match(begin, line)), 1)
         hits = [number for number, line in enumerate(lines, 1) if number >= start and re.search(wanted, line)]
-        nth = int(entry[1]) if entry else 0
         return hits[nth] if nth < len(hits) else None
 
 

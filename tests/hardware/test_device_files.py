@@ -161,6 +161,14 @@ def test_two_devices_may_not_share_a_board(small_database: Path) -> None:
     assert [problem.reason for problem in validate(root=small_database)] == ["'board-ONE' already names one"]
 
 
+def test_a_part_on_several_boards_names_none_of_them(small_database: Path) -> None:
+    index = (small_database / "index.csv").read_text(encoding="utf-8")
+    assert "boardone" in index
+    assert "stm32f446re" not in index
+    (small_database / "devices" / "two.toml").unlink()
+    assert "stm32f446re,one,STM32F446RE" in index_text(read_devices(small_database))
+
+
 def test_made_files_out_of_step_are_found(small_database: Path) -> None:
     edit(small_database / "devices" / "two.toml", "180MHz", "160MHz")
     assert [problem.path.name for problem in validate(root=small_database)] == ["VERSION"]
