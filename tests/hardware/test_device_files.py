@@ -96,7 +96,8 @@ def test_a_missing_key_is_named(board: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"name = ", b"\xff\xfe", b"", b"x = " + b"[" * 9999, b"x = " + b"9" * 9999, b'"a\\nb" = 1']
+    "content",
+    [b"name = ", b"\xff\xfe", b"", b"x = " + b"[" * 9999, b"x = " + b"9" * 9999, b'"a\\nb" = 1', b'"a(.b[" = 1'],
 )
 def test_a_file_that_is_no_toml_is_refused_on_one_line(board: Path, content: bytes) -> None:
     board.write_bytes(content)
