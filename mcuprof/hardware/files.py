@@ -112,7 +112,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return f"{place}: {self.key}: {self.reason}" if self.key else f"{place}: {self.reason}"
+        text = f"{place}: {self.key}: {self.reason}" if self.key else f"{place}: {self.reason}"
+        return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class FileError(DeviceError):
@@ -130,17 +131,22 @@ class Source(msgspec.Struct, frozen=True):
     text: str
 
     def problem(self, key: str, reason: str) -> Problem:
-        """`key` is written as msgspec does: `clock`, `regions[2].size`."""
+        """`key` is written as msgspec does: `clock`, `sources.clock`, `regions[2].size`."""
         return Problem(self.path, key, reason, self._line(key))
 
     def _line(self, key: str) -> int | None:
-        """The line where the key stands; of the n-th region, the n-th line that says `name = `."""
+        """The line where the key stands in its table; for the n-th region, where the n-th one says its name."""
         lines = self.text.splitlines()
-        entry = re.match(r"regions\[(\d+)\]", key)
-        wanted = r"[{\s]name\s*=" if entry else rf"^\s*\"?{re.escape(key.rsplit('.', 1)[-1])}\"?\s*="
-        start = next((n for n, line in enumerate(lines) if re.match(r"\s*(regions\s*=|\[\[regions\]\])", line)), 0)
-        hits = [n for n, line in enumerate(lines, 1) if re.search(wanted, line) and (not entry or n > start)]
-        nth = int(entry[1]) if entry else 0
+        if entry := re.match(r"regions\[(\d+)\]", key):
+            table, name, nth = "regions", "name", int(entry[1])
+        else:
+            table, name, nth = "", key, 0
+            if key.startswith(("sources.", "doubts.")):
+                table, name = key.split(".", 1)
+        begin = rf"\s*({table}\s*=|\[+{table}\])" if table else ""
+        wanted = rf"(^|[{{\s])\"?{re.escape(name)}\"?\s*="
+        start = next((number for number, line in enumerate(lines, 1) if re.match(begin, line)), 1)
+        hits = [number for number, line in enumerate(lines, 1) if number >= start and re.search(wanted, line)]
         return hits[nth] if nth < len(hits) else None
 
 
@@ -150,13 +156,15 @@ def read(path: Path, record: type[Record]) -> tuple[Record, Source]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileError(Problem(path, "", f"cannot be read: {error.strerror}")) from None
-    except UnicodeDecodeError:
-        raise FileError(Problem(path, "", "is not UTF-8 text")) from None
+    except ValueError as error:  # not UTF-8, or a path that no file system has
+        raise FileError(Problem(path, "", f"cannot be read: {error}")) from None
     source = Source(path, text)
     try:
-        return msgspec.convert(tomllib.loads(text), record), source
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # besides TOMLDecodeError: endless numbers, endless nesting
         raise FileError(Problem(path, "", f"is not TOML: {error}")) from None
+    try:
+        return msgspec.convert(content, record), source
     except msgspec.ValidationError as error:
         raise FileError(_schema_problem(source, str(error))) from None
 

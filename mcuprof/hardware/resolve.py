@@ -26,7 +26,7 @@ def default_kernels(vendor: str, core_id: str) -> str:
 
 def check(file: DeviceFile, source: Source) -> list[Problem]:
     """Everything that keeps a device file from becoming a device: units, ranges, names, overlapping regions."""
-    found: list[Problem] = []
+    found = [source.problem(key, "is empty") for key in ("name", "vendor", "part") if not getattr(file, key).strip()]
     for key in _SIZES:
         if (text := getattr(file, key)) is not None:
             found += unit_problem(source, key, text, size_bytes)
@@ -65,7 +65,9 @@ def device_of(
     regions = tuple(map(_region, file.regions))
     if selected == first:
         dsp = core.dsp if file.dsp is None else file.dsp
-        core = msgspec.structs.replace(core, dsp=dsp, fpu=file.fpu or core.fpu)
+        settled = {key for key in ("dsp", "fpu") if getattr(file, key) is not None}
+        doubts = {key: text for key, text in core.doubts.items() if key not in settled}
+        core = msgspec.structs.replace(core, dsp=dsp, fpu=file.fpu or core.fpu, doubts=doubts)
     else:
         clock = None
         regions = tuple(msgspec.structs.replace(r, arena=r.arena and r.bus != "tcm") for r in regions)

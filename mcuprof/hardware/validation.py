@@ -90,11 +90,11 @@ def _fact_problems(file: DeviceFile | CoreFile | AcceleratorFile, source: Source
     ]
     for key, text in file.sources.items():
         if key not in given | regions:
-            found.append(source.problem(key, "[sources] speaks of a key that is not there"))
+            found.append(source.problem(f"sources.{key}", "speaks of a key that is not there"))
         elif not text.strip():
-            found.append(source.problem(key, "its source is empty"))
+            found.append(source.problem(f"sources.{key}", "is empty"))
     known = regions | set(type(file).__struct_fields__)
-    found += [source.problem(key, "[doubts] speaks of an unknown key") for key in file.doubts if key not in known]
+    found += [source.problem(f"doubts.{key}", "speaks of an unknown key") for key in file.doubts if key not in known]
     return found
 
 

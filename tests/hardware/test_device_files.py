@@ -79,13 +79,26 @@ def test_a_broken_file_is_refused_with_file_line_key_and_reason(
     assert message in "; ".join(map(str, validate(board)))
 
 
+def test_several_lines_for_a_region_are_read_too(board: Path) -> None:
+    table = '[[regions]]\nname = "SRAM"\nkind = "ram"\nsize = "128K"\n'
+    other = '[[regions]]\nname = "CCM"\nkind = "ram"\nsize = "64"\n'
+    text = GOOD[: GOOD.index("regions = [")] + table + other + GOOD[GOOD.index("[sources]") :]
+    board.write_text(text, encoding="utf-8")
+    with pytest.raises(DeviceError) as caught:
+        load_device(str(board))
+    assert str(caught.value).startswith(f"{board}:11: regions[1].size: '64' has no unit")
+
+
 def test_a_missing_key_is_named(board: Path) -> None:
     edit(board, 'vendor = "STMicroelectronics"\n', "")
     with pytest.raises(DeviceError, match=re.escape("the key 'vendor' is missing")):
         load_device(str(board))
 
 
-@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b""])
+@pytest.mark.parametrize(
+    "content",
+    [b"name = ", b"\xff\xfe", b"", b"x = " + b"[" * 9999, b"x = " + b"9" * 9999, b'"a\\nb" = 1', b'"a(.b[" = 1'],
+)
 def test_a_file_that_is_no_toml_is_refused_on_one_line(board: Path, content: bytes) -> None:
     board.write_bytes(content)
     with pytest.raises(DeviceError) as caught:
@@ -102,10 +115,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('clock = "datasheet"\n', "", "clock: has no entry in [sources]"),
-        ('clock = "datasheet"', 'clock = " "', "clock: its source is empty"),
-        ('clock = "datasheet"', 'clock = "datasheet"\nfpu = "datasheet"', "fpu: [sources] speaks of a key that is not"),
-        ("[sources]", '[doubts]\nclocks = "x"\n[sources]', "clocks: [doubts] speaks of an unknown key"),
+        ('clock = "datasheet"\n', "", "my-board.toml:5: clock: has no entry in [sources]"),
+        ('clock = "datasheet"', 'clock = " "', "my-board.toml:12: sources.clock: is empty"),
+        (
+            'clock = "datasheet"',
+            'clock = "datasheet"\nfpu = "datasheet"',
+            "my-board.toml:13: sources.fpu: speaks of a key that is not there",
+        ),
+        ("[sources]", '[doubts]\nclocks = "x"\n[sources]', "my-board.toml:11: doubts.clocks: speaks of an unknown key"),
         ("cortex-m4", "cortex-m99", "cores: there is no file cores/cortex-m99.toml"),
         ('part = "', 'accelerators = ["npu"]\npart = "', "accelerators: there is no file accelerators/npu.toml"),
         ('clock = "180MHz"', 'clock = "180MHz"\nram_total = "100K"', "ram_total: is less than the largest block"),
@@ -143,6 +160,14 @@ def test_two_devices_may_not_share_a_board(small_database: Path) -> None:
     edit(small_database / "devices" / "two.toml", '"Board two"', '"board-ONE"')
     write(small_database)
     assert [problem.reason for problem in validate(root=small_database)] == ["'board-ONE' already names one"]
+
+
+def test_a_part_on_several_boards_names_none_of_them(small_database: Path) -> None:
+    index = (small_database / "index.csv").read_text(encoding="utf-8")
+    assert "boardone" in index
+    assert "stm32f446re" not in index
+    (small_database / "devices" / "two.toml").unlink()
+    assert "stm32f446re,one,STM32F446RE" in index_text(read_devices(small_database))
 
 
 def test_made_files_out_of_step_are_found(small_database: Path) -> None:

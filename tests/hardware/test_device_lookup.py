@@ -62,6 +62,15 @@ def test_another_core_of_a_device_has_no_clock_and_no_foreign_tcm() -> None:
         load_device("stm32h743zi:m33")
 
 
+def test_an_option_of_the_core_is_in_doubt_until_the_device_settles_it() -> None:
+    settled, open_ = load_device("rp2350"), load_device("lpc55s28")
+    assert settled.core.dsp
+    assert "dsp" not in {**settled.core.doubts, **settled.doubts}
+    assert not open_.core.dsp
+    assert "dsp" in open_.core.doubts
+    assert "dsp" in open_.doubts
+
+
 def test_a_clock_given_replaces_the_fastest() -> None:
     assert load_device("nucleo-l4r5zi").clock_hz == 120_000_000
     assert load_device("nucleo-l4r5zi", 80_000_000).clock_hz == 80_000_000
