@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mcuprof.analysis import Options, analyze, check
+    from mcuprof.analysis import Options, analyze
+    from mcuprof.budgets import Limits, check
     from mcuprof.hardware import list_devices as devices
     from mcuprof.hardware import load_device as device
     from mcuprof.readers import read as load
 
-__all__ = ["Options", "__version__", "analyze", "check", "device", "devices", "load"]
+__all__ = ["Limits", "Options", "__version__", "analyze", "check", "device", "devices", "load"]
 
 # Names are resolved on first use, so that `mcuprof --help` does not wait for numpy.
 _HOMES = {
     "Options": ("mcuprof.analysis", "Options"),
     "analyze": ("mcuprof.analysis", "analyze"),
-    "check": ("mcuprof.analysis", "check"),
+    "Limits": ("mcuprof.budgets", "Limits"),
+    "check": ("mcuprof.budgets", "check"),
     "device": ("mcuprof.hardware", "load_device"),
     "devices": ("mcuprof.hardware", "list_devices"),
     "load": ("mcuprof.readers", "read"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from mcuprof import cost, runtimes
 from mcuprof.document import (
     Finding,
@@ -84,7 +86,7 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
         flash=flash,
         latency=latency,
         verdict=Verdict(all(finding.severity != "error" for finding in findings), findings),
-        **({} if reason is None else {"latency_reason": reason}),
+        latency_reason=msgspec.UNSET if reason is None else reason,
     )
 
 
@@ -125,7 +127,7 @@ def _memory(
         certificate=_certificate(arena.head_bytes, bound),
         peak=_peak(graph, arena, live),
         regions=regions,
-        **({"plan": _placements(graph, arena)} if options.detail else {}),
+        plan=_placements(graph, arena) if options.detail else msgspec.UNSET,
     )
     return memory, found
 
@@ -199,10 +201,9 @@ def _regions(arena: int, stack: int, device: Device | None) -> tuple[tuple[Regio
     if arena > home.bytes and external and arena <= external[0].bytes:
         home, others = external[0], [home, *others]
         text = f"the arena of {format_bytes(arena)} fits only {home.name}, outside the chip"
-        found = (Finding("M108", "warning", text, "every access to it is slow: reduce the peak"),)
-    else:
-        found = ()
-    return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), found
+        slow = (Finding("M108", "warning", text, "every access to it is slow: reduce the peak"),)
+        return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), slow
+    return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), ()
 
 
 def _distribute(arena: int, stack: int, reserve: int, home: Block, others: Iterable[Block]) -> Iterator[RegionUse]:
@@ -237,7 +238,7 @@ LARGEST_LINKED_RUNTIME_BYTES = 86_808
 
 def _flash(graph: Graph, device: Device | None, runtime: str, kernels: str) -> tuple[Flash, tuple[Finding, ...]]:
     """The bill, and a finding where code has no size: an error when the room left is less than any runtime took."""
-    capacity = device.flash_bytes if device else None
+    capacity = (device.flash_bytes or device.total_bytes("external-flash")) if device else None
     stored = FlashItem("model", graph.origin.nbytes, "exact: stored file")
     bill = cost.flash_bill(graph, core=device.core, kernels=kernels, runtime=runtime) if device else None
     if isinstance(bill, cost.FlashBill) and not bill.uncounted:

@@ -90,7 +90,11 @@ def validate_kernels(core: str) -> Validation:
 
 def render(core: str, kernels: str, found: Mapping[str, Law], check: Validation) -> str:
     """The TOML file of one core and kernel set."""
-    donor = (core, kernels) if is_executed(core, kernels) else ("m4" if core == "m3" else core, "ref" if core == "m0plus" else kernels)
+    donor = (
+        (core, kernels)
+        if is_executed(core, kernels)
+        else ("m4" if core == "m3" else core, "ref" if core == "m0plus" else kernels)
+    )
     const, per_operator = overhead(*donor)
     sizes = np.abs(list(check.errors.values()))
     lines = [
@@ -113,7 +117,12 @@ def render(core: str, kernels: str, found: Mapping[str, Law], check: Validation)
         "",
     ]
     for name, law in found.items():
-        lines += [f'[classes."{name}"]', f'source = "{_source(law.basis)}"', f"rows = {law.rows}", f"models = {law.models}"]
+        lines += [
+            f'[classes."{name}"]',
+            f'source = "{_source(law.basis)}"',
+            f"rows = {law.rows}",
+            f"models = {law.models}",
+        ]
         if law.errors:
             lines.append(f"error_median = {np.median(np.abs(law.errors)):.4f}")
             lines.append(f"error_worst = {np.max(np.abs(law.errors)):.4f}")

@@ -1,6 +1,6 @@
 """Writes what linked TFLM firmwares say of flash and stack to `device_db/flash/` and `device_db/stack.toml`.
 
-    python tools/footprint.py          (needs ../shared or MCUPROF_SHARED)
+python tools/footprint.py          (needs ../shared or MCUPROF_SHARED)
 """
 
 from __future__ import annotations

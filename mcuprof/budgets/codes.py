@@ -77,6 +77,20 @@ _ALL = (
         "No internal region holds the arena, and external RAM is several times slower.",
         "Reduce the peak (`mcuprof plan`) until the arena fits an internal region.",
     ),
+    Explanation(
+        "M109",
+        "a kernel's allocations are not known",
+        "mcuprof has no data on the scratch or persistent memory of one of the kernels, so the arena shown may be too "
+        "small and cannot be said to fit.",
+        "Read arena_used_bytes() on the board once, or choose kernels with data (--kernels reference).",
+    ),
+    Explanation(
+        "M110",
+        "judged as if converted",
+        "TensorFlow Lite Micro does not read ONNX. The model was judged as if each of its operators became the TFLite "
+        "operator of the same meaning; a converter may add or fuse operators.",
+        "Convert the model and check the .tflite file: its numbers are exact.",
+    ),
     # flash
     Explanation(
         "F201",
@@ -146,8 +160,8 @@ _ALL = (
     ),
     Explanation(
         "O403",
-        "unknown dimension read as 1",
-        "The model leaves a dimension open (usually the batch). Memory depends on it; it was read as 1.",
+        "what the reader decided",
+        "The file leaves something open, usually the batch size (read as 1), or is not what its name says.",
         "Say the shape with --input-shape name:1x96x96x3, or convert the model with fixed shapes.",
     ),
     Explanation(
@@ -155,6 +169,13 @@ _ALL = (
         "operator not known to mcuprof",
         "Its tensors count in memory, but its MACs, scratch buffers and code size are not known.",
         "Treat the totals as lower bounds.",
+    ),
+    Explanation(
+        "O405",
+        "the graph contradicts itself",
+        "An operator reads a tensor that nothing has written, computes another shape than the file declares, or has "
+        "options that cannot be. Some runtimes execute such a file and compute nonsense.",
+        "Export the model again; if it was edited by a tool, look at the operator named.",
     ),
     # quantization
     Explanation(
@@ -180,6 +201,13 @@ _ALL = (
         "the model is not quantized",
         "All activations are float32.",
         "Apply full integer post-training quantization: about a quarter of the RAM and flash.",
+    ),
+    Explanation(
+        "Q505",
+        "quantization parameters that cannot be",
+        "A scale is zero, negative or not a number, a zero point lies outside its type, or the number of scales is not "
+        "the number of channels.",
+        "Quantize the model again, with calibration data that covers every layer.",
     ),
     # dead compute
     Explanation(

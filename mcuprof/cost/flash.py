@@ -120,9 +120,7 @@ def _merged(table: Mapping[str, Mapping[str, int]], kinds: tuple[str, ...]) -> d
     return found
 
 
-def _kernel_items(
-    table: Mapping[str, Mapping[str, int]], kinds: tuple[str, ...], basis: str
-) -> list[FlashItem]:
+def _kernel_items(table: Mapping[str, Mapping[str, int]], kinds: tuple[str, ...], basis: str) -> list[FlashItem]:
     users: dict[str, list[str]] = {}
     for kind in kinds:
         for name in table[kind]:
@@ -144,6 +142,4 @@ def _espnn_items(kinds: tuple[str, ...]) -> list[FlashItem]:
     """ESP-NN's own functions on top of the reference kernels that TFLM keeps beside them."""
     table = _objects("esp-nn-riscv.csv")
     basis = "measured: ESP-NN functions alone for rv32imc (no whole firmware was linked)"
-    return [
-        FlashItem(name, size, basis) for kind in kinds for name, size in table.get(kind, {}).items()
-    ]
+    return [FlashItem(name, size, basis) for kind in kinds for name, size in table.get(kind, {}).items()]

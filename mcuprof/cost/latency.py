@@ -15,7 +15,9 @@ from mcuprof.hardware.device import Device
 from mcuprof.ops import macs
 
 
-def latency(graph: Graph, device: Device, *, runtime: str, kernels: str, clock_hz: int | None = None) -> Latency | NoData:
+def latency(
+    graph: Graph, device: Device, *, runtime: str, kernels: str, clock_hz: int | None = None
+) -> Latency | NoData:
     """Instructions, cycles and milliseconds of one inference with the cost of every operator.
 
     `clock_hz` None means the device's own clock. Where only part is known the rest is None and `basis` says why: an
@@ -60,7 +62,9 @@ def _book(device: Device, runtime: str, kernels: str) -> LawBook | NoData:
     if book is None:
         return NoData(f"no instruction counts of {kernels} kernels on {device.core.name}")
     if kernels == "cmsis-nn" and book.simd == "dsp" and not device.core.dsp:
-        return NoData(f"CMSIS-NN was counted on {book.core} with the DSP extension, which this {device.core.name} lacks")
+        return NoData(
+            f"CMSIS-NN was counted on {book.core} with the DSP extension, which this {device.core.name} lacks"
+        )
     if kernels == "cmsis-nn" and book.simd == "mve" and not device.core.mve:
         return NoData(f"CMSIS-NN was counted on {book.core} with MVE, which this {device.core.name} lacks")
     return book

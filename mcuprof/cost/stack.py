@@ -33,4 +33,6 @@ def stack_bytes(graph: Graph, core: Core, kernels: str) -> tuple[int, str] | Non
     largest = max(classes, key=lambda one: (limits[counted][one], one))
     name = counted.replace("cortex-m", "Cortex-M").replace("plus", "+")
     where = f"models with {largest} executed on an emulated {name}"
-    return limits[counted][largest], f"measured: {where}" if counted == core.id else f"modelled: {name} stands in, {where}"
+    return limits[counted][
+        largest
+    ], f"measured: {where}" if counted == core.id else f"modelled: {name} stands in, {where}"

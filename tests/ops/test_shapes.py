@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcuprof.errors import ModelError
-from mcuprof.graph import DType
+from mcuprof.graph import Attribute, DType
 from mcuprof.ops import is_known, macs, output_shapes, parameters
 from mcuprof.ops.geometry import window, window_size
 from mcuprof.ops.scheme import scheme
@@ -67,7 +67,13 @@ def test_grouped_convolution_counts_only_its_group() -> None:
 
 
 def test_onnx_layout_gives_the_same_window() -> None:
-    nchw = {"layout": "NCHW", "stride_h": 2, "stride_w": 2, "padding": "EXPLICIT", "pads": (0, 0, 1, 1)}
+    nchw: dict[str, Attribute] = {
+        "layout": "NCHW",
+        "stride_h": 2,
+        "stride_w": 2,
+        "padding": "EXPLICIT",
+        "pads": (0, 0, 1, 1),
+    }
     tensors = [tensor("x", (1, 3, 96, 96)), tensor("w", (8, 3, 3, 3), data=bytes(216)), tensor("y", (1, 8, 48, 48))]
     conv = op("CONV_2D", (0, 1), (2,), nchw)
     g = graph(tensors, [conv], (0,), (2,))

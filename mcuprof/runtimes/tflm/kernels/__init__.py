@@ -10,7 +10,7 @@ from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules
 LIBRARIES = ("reference", "cmsis-nn", "esp-nn")
 
 _OPTIONAL_DSP = ("cortex-m33", "cortex-m35p")
-_VECTOR_CORES = ("xtensa-lx7", "esp32-p4")
+_VECTOR_CORES = ("xtensa-lx7-pie", "rv32imafc-pie")
 
 
 def rules(library: str, core: Core | None) -> Rules:
