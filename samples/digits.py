@@ -15,7 +15,7 @@ from samples.builder import Builder
 from samples.layers import INPUT, Array, Conv, Dense, Layer, Network, Pool, Window
 from samples.simulate import evaluate, patches, snap
 
-EPOCHS, BATCH, RATE, MOMENTUM = 30, 32, 0.05, 0.9
+EPOCHS, BATCH, RATE, MOMENTUM = 10, 32, 0.05, 0.9
 HELD_OUT = 360
 
 Labels = npt.NDArray[np.int64]
@@ -43,13 +43,17 @@ def load() -> Digits:
 
 def digits() -> Network:
     """The trained network, softmax included, calibrated on training images."""
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
     data = load()
     net = Builder((8, 8, 1), seed=7)
     x = net.max_pool(net.conv(INPUT, 8, (3, 3)), (2, 2), 2)
     x = net.max_pool(net.conv(x, 16, (3, 3)), (2, 2), 2)
     x = net.conv(x, 32, (2, 2), padding="VALID")
     net.softmax(net.dense(net.flatten(x), 10))
-    return train(net.network("digits", data.train_images[:256]), data.train_images, data.train_labels)
+    network = net.network("digits", data.train_images[:256])
+    with threadpool_limits(1):  # matrices this small only lose by threads, and lose much on a busy machine
+        return train(network, data.train_images, data.train_labels)
 
 
 def train(network: Network, images: Array, labels: Labels) -> Network:
@@ -79,7 +83,7 @@ def _gradients(layers: list[Layer], x: Array, labels: Labels) -> Gradients:
         values.append(evaluate(layer, [values[-1]]))
     gradients: Gradients = {}
     slope = (values[-1] - np.eye(values[-1].shape[1])[labels]) / len(labels)  # of softmax and cross-entropy together
-    for layer, x, y in list(zip(layers, values, values[1:], strict=False))[-2::-1]:
+    for layer, x, y in reversed(list(zip(layers[:-1], values, values[1:], strict=False))):
         if isinstance(layer, Conv | Dense):
             slope = slope if layer.activation == "NONE" else slope * (y > 0)
             rows = slope.reshape(-1, slope.shape[-1])

@@ -48,15 +48,15 @@ def evaluate(layer: Layer, inputs: list[Array]) -> Array:
     x = inputs[0]
     match layer:
         case Conv():
-            return activate(convolve(layer, x), layer.activation)
+            return _activate(_convolve(layer, x), layer.activation)
         case Dense():
-            return activate(x @ layer.weights.T + layer.bias, layer.activation)
+            return _activate(x @ layer.weights.T + layer.bias, layer.activation)
         case Pool(kind="MAX"):
             return np.asarray(patches(x, layer.window, -np.inf).max(axis=(3, 4)))
         case Pool():
             return np.asarray(np.nanmean(patches(x, layer.window, np.nan), axis=(3, 4)))
         case Add():
-            return activate(x + inputs[1], layer.activation)
+            return _activate(x + inputs[1], layer.activation)
         case Concat():
             return np.concatenate(inputs, axis=-1)
         case Flatten():
@@ -68,7 +68,7 @@ def evaluate(layer: Layer, inputs: list[Array]) -> Array:
             raise TypeError(f"no simulation of {type(layer).__name__}")
 
 
-def activate(x: Array, activation: Activation) -> Array:
+def _activate(x: Array, activation: Activation) -> Array:
     """The fused activation."""
     return x if activation == "NONE" else np.clip(x, 0, _CEILING[activation])
 
@@ -81,7 +81,7 @@ def patches(x: Array, window: Window, fill: float = 0.0) -> Array:
     return np.asarray(views[:, :: window.stride[0], :: window.stride[1]].transpose(0, 1, 2, 4, 5, 3))
 
 
-def convolve(layer: Conv, x: Array) -> Array:
+def _convolve(layer: Conv, x: Array) -> Array:
     """The convolution before its activation."""
     seen = patches(x, layer.window)
     if layer.groups == 1:
