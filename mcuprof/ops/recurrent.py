@@ -10,16 +10,19 @@ from mcuprof.graph import Graph, Op, Shape
 from mcuprof.ops.operator import InputShapes, Operator, as_stored
 
 
+# Inputs that hold weight matrices. TFLite: four input, four recurrent, one projection; stacked everywhere else.
+_TFLITE_LSTM_MATRICES = (*range(1, 9), 16)
+_STACKED_MATRICES = (1, 2)
+_MOST_STACKED_INPUTS = 8  # ONNX LSTM: x, W, R, B, lengths, h, c, peepholes
+
+
 def recurrent_macs(graph: Graph, op: Op) -> int:
-    """Elements of all constant matrices (rank ≥ 2) × steps × batch: every dimension of x but the last (features)."""
+    """Elements of the weight matrices × steps × batch: every dimension of x but the last (features)."""
     x = graph.input(op, 0)
     rows = x.elements // max(1, x.shape[-1]) if x.shape else 0
-    weights = 0
-    for position in range(1, len(op.inputs)):
-        tensor = graph.tensor(op, position)
-        if tensor is not None and tensor.is_constant and len(tensor.shape) >= 2 and min(tensor.shape[-2:]) > 1:
-            weights += tensor.elements
-    return rows * weights
+    positions = _TFLITE_LSTM_MATRICES if len(op.inputs) > _MOST_STACKED_INPUTS else _STACKED_MATRICES
+    matrices = (graph.tensor(op, position) for position in positions)
+    return rows * sum(matrix.elements for matrix in matrices if matrix is not None)
 
 
 def svdf_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
