@@ -97,8 +97,9 @@ def _peak_rows(page: Page, result: Result) -> list[_Row]:
     sizes = [format_bytes(tensor.bytes) for tensor in shown]
     width = max(map(len, sizes), default=0)
     for tensor, size in zip(shown, sizes, strict=True):
-        name = page.fit(page.clean(tensor.name), page.width - MARGIN - width - 2)
-        rows.append(_Row(5, [line(head(""), Piece(f"{size:>{width}}", "dim"), f"  {name}")]))
+        room = page.width - MARGIN
+        name = page.fit(page.clean(tensor.name), max(room - width - 2, 0))
+        rows.append(_Row(5, [line(head(""), Piece(page.fit(f"{size:>{width}}", room), "dim"), f"  {name}")]))
     return rows
 
 

@@ -46,7 +46,7 @@ def _findings(page: Page, result: Result, notes: bool) -> list[str]:
     if result.target.device:
         where += f" on {_code(page, result.target.device)}"
     return [
-        f"- {finding.severity} {finding.code}, {where}: {_text(page, finding.message)}"
+        f"- {finding.severity} {_text(page, finding.code)}, {where}: {_text(page, finding.message)}"
         + (f". Fix: {_text(page, finding.fix)}" if finding.fix else "")
         for finding in sorted_findings(result)
         if notes or finding.severity != "note"

@@ -19,7 +19,7 @@ MIN_PATH = 24
 
 def head(label: str, style: str = "dim") -> Piece:
     """The label column of a row."""
-    return Piece(f"{INDENT}{label:<{LABEL}}", style)
+    return Piece(INDENT + label + " " * (LABEL - columns(label)), style)
 
 
 def prose(
@@ -48,8 +48,11 @@ def prose(
 
 
 def percent(part: int, whole: int) -> str:
-    """`85 %`, rounded up so that 100 % is never printed for more."""
-    return f"{-(-part * 100 // whole)} %" if whole > 0 else "- %"
+    """`85 %`, rounded up so that 100 % is never printed for more; `- %` of nothing."""
+    if whole <= 0:
+        return "- %"
+    rounded = -(-part * 100 // whole)
+    return f"{rounded} %" if abs(rounded) < 10_000 else ">9999 %"
 
 
 def bar(reserved: int, used: int, capacity: int, width: int = BAR) -> tuple[Piece, ...]:
@@ -72,10 +75,11 @@ def meter(page: Page, label: str, reserved: int, used: int, capacity: int) -> li
     needed = reserved + used
     words = f"{format_bytes(needed)} of {format_size(capacity)}"
     label = page.fit(page.clean(label), LABEL - 1)
-    start = line(head(label), *bar(reserved, used, capacity), f"  {percent(needed, capacity):>5}")
-    if MARGIN + BAR + 7 + 2 + len(words) <= page.width:
+    share = f"  {percent(needed, capacity):>5}"
+    start = line(head(label), *bar(reserved, used, capacity), share)
+    if MARGIN + BAR + len(share) + 2 + len(words) <= page.width:
         return [(*start, Piece(f"  {words}"))]
-    return [start, line(head(""), f"{needed:,} of {capacity:,} B")]
+    return [start, line(head(""), page.fit(f"{needed:,} of {capacity:,} B", page.width - MARGIN))]
 
 
 def occupied(regions: tuple[RegionUse, ...]) -> list[RegionUse]:
