@@ -30,6 +30,7 @@ D = ("-d", "board")
         (["a.tflite", "broken.tflite", *D, "--ram", "96K"], 3),
         (["broken.tflite", "a.tflite", *D, "--ram", "96K"], 3),
         (["unsupported.tflite", "a.tflite", *D, "--ram", "96K"], 2),
+        (["broken.tflite", "unsupported.tflite", *D], 3),
         # usage
         ([], 2),
         (["a.tflite", "--ram", "96Q"], 2),
