@@ -12,6 +12,8 @@ import fit_kernels
 import footprint
 from tables import ROOT
 
+from mcuprof.hardware.index import write as write_index
+
 _TEXT = """\
 # How far the estimates are off
 
@@ -52,6 +54,7 @@ def main() -> None:
     uncovered = sorted({name for check in checks.values() for name in check.uncovered})
     text = _TEXT.format(instructions=fit_kernels.summary(checks), uncovered=", ".join(uncovered), cycles=cycles)
     (ROOT / "device_db" / "VALIDATION.md").write_text(text, encoding="utf-8")
+    write_index(ROOT / "device_db")
     print(text)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from cost_networks import convolution, dense, one_op, tensor
 
 from mcuprof.cost.features import features
 from mcuprof.cost.kernels import Simd, kernel_class
 from mcuprof.graph import DType, Graph
 from mcuprof.graph.graph import Attribute
+from tests.cost.networks import convolution, dense, one_op, tensor
 
 
 def kernel(graph: Graph, kernels: str = "cmsis-nn", simd: Simd = "dsp") -> str:

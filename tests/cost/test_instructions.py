@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from cost_corpus import counted, model
-from cost_networks import convolution, dense, one_op, tensor
 
 from mcuprof.cost import NoData, instructions
 from mcuprof.cost.laws import count, law_book
 from mcuprof.graph import DType
+from tests.cost.networks import convolution, dense, one_op, tensor
+from tests.cost.truth import counted, model
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 KERNELS = {"reference": "ref", "cmsis-nn": "cmsis"}

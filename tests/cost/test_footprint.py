@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from cost_corpus import counted, model
-from cost_networks import dense, of_kinds
 
 from mcuprof.cost import FlashBill, NoData, flash_bill, stack_bytes
 from mcuprof.graph import Origin
 from mcuprof.hardware import load_core
 from mcuprof.hardware.device import Core
+from tests.cost.networks import dense, of_kinds
+from tests.cost.truth import counted, model
 
 KINDS = {
     "FullyConnected": "FULLY_CONNECTED",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 
 import pytest
-from cost_corpus import Rows, model
-from cost_networks import convolution, dense
 
 from mcuprof.cost import NoData, latency
 from mcuprof.cost.cycles import Anchor, anchor
 from mcuprof.graph import DType
 from mcuprof.hardware import database_path, load_device
+from tests.cost.networks import convolution, dense
+from tests.cost.truth import Rows, model
 
 MLPERF = {  # MLPerf Tiny int8 reference models
     "ad": "87cf24194ef93d1d9b11a591d805526b98008e351655d29883c825c9c106ba24",
