@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench format samples clean
+.PHONY: demo test check bench format samples fit clean
 
 demo: $(VENV)/.core
 	@$(BIN)/mcuprof check samples/ds_cnn_int8.tflite --device nucleo-l4r5zi
@@ -22,6 +22,10 @@ bench: $(VENV)/.oracles
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Relearns device_db/kernels, flash and stack from the tables in ../shared and says how far off they are.
+fit: $(VENV)/.core
+	$(BIN)/python tools/fit.py
 
 samples: $(VENV)/.samples
 	$(BIN)/python -m samples.build

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from statistics import median
 
-from laws import Law, fit
-from mcuprof.cost.kernels import UNTYPED
+from fitting import Law, fit
 from tables import Row, counted_kernels, counted_operators, table
+
+from mcuprof.cost.kernels import UNTYPED
 
 # Below this many groups of models a class also learns from kernels counted alone.
 _ENOUGH_GROUPS = 10

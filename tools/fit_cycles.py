@@ -1,9 +1,10 @@
 """Writes cycles per instruction, with bands, to `device_db/kernels/cycles.toml`, and the measurements they come from.
 
-    python tools/fit_cycles.py          (after tools/fit_kernels.py; needs ../shared or MCUPROF_SHARED)
+Run by tools/fit.py, after fit_kernels.
 
-cycles = cpi · (instructions + e · operators). `cpi` is fitted per core and kernel set; `e`, what a call of an operator
-costs beyond its instructions, needs networks of all sizes and is fitted once, on the Cortex-M4.
+cycles = cpi · (instructions + e · operators). `cpi` is fitted per core and kernel set. `e`, what starting an operator
+costs beyond its instructions (cold caches and prefetch), needs networks of all sizes: it is fitted on the Cortex-M4
+and used for the other cores, except where a core's own fit predicts its held-out models better.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from math import ceil, exp, log
 import numpy as np
 from tables import ROOT, SHARED, layer_graph, table
 
-from mcuprof.cost.instructions import instructions
+from mcuprof.cost.laws import instructions
 from mcuprof.graph import Graph
 from mcuprof.readers import read
 
@@ -38,6 +39,9 @@ _SUBMISSIONS = {
 _TINYENGINE_HZ = 480_000_000
 _TINYENGINE_FILES = {"mcunet-vww1": "file:mit-han-lab/tinyengine:assets/vww.tflite"}
 _COVERAGE = 0.9
+_COLUMNS = (
+    *("core", "kernels", "board", "build", "model", "variant", "clock_hz", "ms", "instructions", "operators", "source"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Anchor:
     """Fit of one core: logarithmic errors of held-out models, and the band for the measured board."""
 
     cpi: float
+    extra: float
     errors: tuple[float, ...]
     band: float
     covered: float
@@ -132,7 +137,7 @@ def fit_cpi(rows: Sequence[Measured], extra: float) -> float:
 
 def fit_extra(rows: Sequence[Measured]) -> float:
     """The `e` with the least squared logarithmic error."""
-    grid = np.arange(0, 3001, 25)
+    grid = (*range(0, 2000, 25), *range(2000, 20001, 500))
     return float(min(grid, key=lambda extra: sum(error**2 for error in _errors(rows, fit_cpi(rows, extra), extra))))
 
 
@@ -150,27 +155,31 @@ def held_out(rows: Sequence[Measured], extra: float | None) -> list[float]:
     return errors
 
 
-def band(errors: Sequence[float]) -> float:
+def band(errors: Sequence[float], least: float) -> float:
     """Half-width in ln such that a new row is inside with 90 % (split-conformal rank), from held-out errors.
 
-    With fewer than nine errors that rank does not exist; then it is the worst error times 1.5.
+    With fewer than nine errors that rank does not exist: then it is the worst error times 1.5, and at least `least`.
     """
     sizes = sorted(abs(error) for error in errors)
     rank = ceil((len(sizes) + 1) * _COVERAGE)
-    return sizes[rank - 1] if rank <= len(sizes) else 1.5 * sizes[-1]
+    return sizes[rank - 1] if rank <= len(sizes) else max(least, 1.5 * sizes[-1])
 
 
-def anchor(rows: Sequence[Measured], extra: float, *, refit: bool) -> Anchor:
+def anchor(rows: Sequence[Measured], extra: float, least: float) -> Anchor:
     """The fit of one core and how often its band, made without the model in question, held that model."""
-    errors = held_out(rows, None if refit else extra)
+    given, own = held_out(rows, extra), held_out(rows, None)
+    refit = np.mean(np.abs(own)) < 0.9 * np.mean(np.abs(given)) or extra == fit_extra(rows)
     hits = []
     for model in sorted({row.model for row in rows}):
         rest = [row for row in rows if row.model != model]
+        e = fit_extra(rest) if refit else extra
         if len({row.model for row in rest}) > 1:
-            width = band(held_out(rest, extra))
+            width = band(held_out(rest, None if refit else extra), least)
             mine = [row for row in rows if row.model == model]
-            hits += [abs(error) <= width for error in _errors(mine, fit_cpi(rest, extra), extra)]
-    return Anchor(fit_cpi(rows, extra), tuple(errors), band(errors), float(np.mean(hits)))
+            hits += [abs(error) <= width for error in _errors(mine, fit_cpi(rest, e), e)]
+    errors = own if refit else given
+    e = fit_extra(rows) if refit else extra
+    return Anchor(fit_cpi(rows, e), e, tuple(errors), band(errors, least), float(np.mean(hits)))
 
 
 def other_board(rows: Sequence[Measured], extra: float) -> float:
@@ -183,7 +192,8 @@ def other_board(rows: Sequence[Measured], extra: float) -> float:
 _HEADER = """\
 # Cycles per instruction, from published latencies. Written by tools/fit_cycles.py; do not edit.
 # cycles = cpi x (instructions + instructions_per_operator x operators).
-# The band is a factor: measured / predicted of models that the fit had not seen lies in [1/band, band] (90 %).
+# The band is a factor: measured / predicted of models that the fit had not seen lies in [1/band, band] (90 %). With
+# fewer than nine rows it is the worst held-out error times 1.5, and at least the band of the Cortex-M4.
 # band_elsewhere is for boards (and clocks) that were not measured: band x the error of predicting one board from
 # another. `boards` are the measured ones with their clock.
 """
@@ -191,14 +201,14 @@ _HEADER = """\
 _NOTES = {
     "cortex-m4": "EdgeMark and OctoML on one board; flash at 5 wait states",
     "cortex-m33": "one board, four models; flash cache on",
-    "cortex-m7": "one board; the source prints no clock, the part's maximum of 480 MHz is assumed, so cycles may be too high",
+    "cortex-m7": "the source prints no clock: 480 MHz, the part's maximum, is assumed, so cycles may be too high",
     "cortex-m85": "one board, four models; instructions are those counted on Cortex-M55, which runs the same code",
 }
 
 
-def render(anchors: Mapping[str, Anchor], rows: Sequence[Measured], extra: float, elsewhere: float) -> str:
+def render(anchors: Mapping[str, Anchor], rows: Sequence[Measured], elsewhere: float) -> str:
     """The TOML file."""
-    lines = [_HEADER, f"instructions_per_operator = {extra:.6g}", ""]
+    lines = [_HEADER]
     for core, found in anchors.items():
         mine = [row for row in rows if row.core == core]
         boards = ", ".join(f"{board} = {clock}" for board, clock in sorted({(row.board, row.clock_hz) for row in mine}))
@@ -209,6 +219,7 @@ def render(anchors: Mapping[str, Anchor], rows: Sequence[Measured], extra: float
             'kernels = "cmsis-nn"',
             f"boards = {{ {boards} }}",
             f"cpi = {found.cpi:.4g}",
+            f"instructions_per_operator = {found.extra:.6g}",
             f"band = {exp(found.band):.4g}",
             f"band_elsewhere = {exp(found.band + elsewhere):.4g}",
             f"rows = {len(mine)}",
@@ -225,15 +236,15 @@ def render(anchors: Mapping[str, Anchor], rows: Sequence[Measured], extra: float
 def summary(anchors: Mapping[str, Anchor], rows: Sequence[Measured], elsewhere: float) -> str:
     """The latency part of VALIDATION.md."""
     lines = [
-        "| core | kernels | rows | models | cpi | median | 90 % | worst | band | rows inside a band made without them |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---|---:|",
+        "| core | kernels | rows | models | cpi | e | median | 90 % | worst | band | held-out rows inside |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
     ]
     for core, found in anchors.items():
         mine = [row for row in rows if row.core == core]
         sizes = np.expm1(np.abs(found.errors))
         lines.append(
             f"| {core} | cmsis-nn | {len(mine)} | {len({row.model for row in mine})} | {found.cpi:.3f} "
-            f"| {np.median(sizes):.1%} | {np.quantile(sizes, 0.9):.1%} | {sizes.max():.1%} "
+            f"| {found.extra:.0f} | {np.median(sizes):.1%} | {np.quantile(sizes, 0.9):.1%} | {sizes.max():.1%} "
             f"| x/÷ {exp(found.band):.2f} (elsewhere {exp(found.band + elsewhere):.2f}) | {found.covered:.0%} |"
         )
     return "\n".join(lines)
@@ -242,23 +253,20 @@ def summary(anchors: Mapping[str, Anchor], rows: Sequence[Measured], elsewhere: 
 def main() -> str:
     """Fit, validate and write; returns the table for VALIDATION.md."""
     rows = measurements()
-    extra = fit_extra([row for row in rows if row.core == "cortex-m4"])
+    many = [row for row in rows if row.core == "cortex-m4"]  # the one core with enough models to say how they vary
+    extra, least = fit_extra(many), band(held_out(many, None), 0.0)
     anchors = {}
     for core in sorted({row.core for row in rows}):
-        anchors[core] = anchor([row for row in rows if row.core == core], extra, refit=core == "cortex-m4")
+        anchors[core] = anchor([row for row in rows if row.core == core], extra, least)
     elsewhere = other_board(rows, extra)
-    text = render(anchors, rows, extra, elsewhere)
+    text = render(anchors, rows, elsewhere)
     (ROOT / "device_db" / "kernels" / "cycles.toml").write_text(text, encoding="utf-8")
     folder = ROOT / "device_db" / "measurements"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "cpu_latency.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow("core kernels board build model variant clock_hz ms instructions operators source".split())
+        writer.writerow(_COLUMNS)
         for row in rows:
             left = (row.core, "cmsis-nn", row.board, row.build, row.model, row.variant, row.clock_hz, row.ms)
             writer.writerow((*left, row.instructions, row.operators, row.source))
     return summary(anchors, rows, elsewhere)
-
-
-if __name__ == "__main__":
-    print(main())

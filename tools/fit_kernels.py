@@ -1,8 +1,6 @@
 """Writes the cost laws of every core and kernel set to `device_db/kernels/`, with their held-out errors.
 
-    python tools/fit_kernels.py          (needs ../shared or MCUPROF_SHARED)
-
-Deterministic: the same tables give the same files.
+Run by tools/fit.py.
 """
 
 from __future__ import annotations
@@ -10,11 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from compose import PAIRS, is_executed, laws, training_rows
-from laws import Law, predict, solve
+from fitting import Law, predict, solve
 from tables import CORE_IDS, KERNELS, ROOT, SIMD, Row, counted_operators, counted_totals, groups
 
 _SOURCES = {
@@ -75,7 +72,7 @@ def _without(rows: list[Row], group: str, law: Law) -> dict[str, float] | None:
 
 
 def validate_kernels(core: str) -> Validation:
-    """How good laws without any executed model are: those of kernels counted alone, judged on a core that has models."""
+    """How good laws made without executed models are: of kernels counted alone, judged on a core that has models."""
     found = laws(core, "cmsis", training_rows(core, "cmsis", alone=True))
     others = laws(core, "cmsis")
     const, per_operator = overhead(core, "cmsis")
@@ -154,8 +151,8 @@ def summary(results: Mapping[tuple[str, str], Validation]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Fit, validate and write everything."""
+def main() -> Mapping[tuple[str, str], Validation]:
+    """Fit, validate and write everything; returns the validations by (core, kernels)."""
     target = ROOT / "device_db" / "kernels"
     target.mkdir(parents=True, exist_ok=True)
     results = {}
@@ -168,11 +165,4 @@ def main() -> None:
         results[core, kernels] = check
         path = target / f"{KERNELS[kernels]}-{CORE_IDS[core]}.toml"
         path.write_text(render(core, kernels, found, check), encoding="utf-8")
-    print(summary(results))
-    for (core, kernels), check in results.items():
-        if check.uncovered:
-            print(f"not covered: {CORE_IDS[core]} {KERNELS[kernels]}: {', '.join(check.uncovered)}")
-
-
-if __name__ == "__main__":
-    main()
+    return results

@@ -1,6 +1,6 @@
 """Writes what linked TFLM firmwares say of flash and stack to `device_db/flash/` and `device_db/stack.toml`.
 
-python tools/footprint.py          (needs ../shared or MCUPROF_SHARED)
+Run by tools/fit.py.
 """
 
 from __future__ import annotations
@@ -81,7 +81,6 @@ def stack_limits(core: str, kernels: str) -> dict[str, int]:
             found[one] = min(found.get(one, need), need)
     # Some rows need a little more than their classes explain (padding of frames): all limits carry that margin.
     margin = max(need - max(found[one] for one in classes[name]) for name, need in needs.items())
-    print(f"{CORE_IDS[core]} {KERNELS[kernels]}: stack margin {margin} bytes")
     found = {one: limit + margin for one, limit in found.items()}
     return dict(sorted(found.items()))
 
@@ -94,7 +93,7 @@ def _classes(name: str, core: str, kernels: str) -> set[str]:
 def write_stack() -> None:
     """All limits in one TOML file."""
     lines = [
-        "# Stack below main() of AllocateTensors and Invoke, per kernel class. Written by tools/footprint.py; do not edit.",
+        "# Stack below main() of AllocateTensors and Invoke, per kernel class. Written by tools/footprint.py.",
         "# A model needs at most the largest of its classes: each limit is the least that any executed model with it",
         "# needed, plus what the rows need beyond that.",
         "# Source: painted stack of TFLM models executed on emulated cores (tflm_totals_cortexm.csv).",
@@ -106,6 +105,7 @@ def write_stack() -> None:
     (ROOT / "device_db" / "stack.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write both."""
     write_flash()
     write_stack()

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("MCUPROF_SHARED") or ROOT.parent / "shared")
 SIMD: Mapping[str, Simd] = {"m0plus": "none", "m3": "none", "m4": "dsp", "m7": "dsp", "m33": "dsp", "m55": "mve"}
 CORE_IDS = {core: f"cortex-{core}" for core in SIMD}
+_SIZES = ("in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "kh", "kw", "stride")
 KERNELS = {"ref": "reference", "cmsis": "cmsis-nn"}
 
 
@@ -121,9 +122,7 @@ def counted_kernels(core: str, kernels: str, opt: str) -> Iterator[Row]:
 
 def _kernel_row(row: Mapping[str, str], simd: Simd, kernels: str) -> tuple[str, Features] | None:
     function = row["kernel"]
-    in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride = (
-        int(float(row[key] or 0)) for key in "in_h in_w in_c out_h out_w out_c kh kw stride".split()
-    )
+    in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride = (int(float(row[key] or 0)) for key in _SIZES)
     family = function.split("_")[0]
     if family in {"conv", "dwconv", "avgpool", "maxpool"}:
         same = row["same_pad"] == "1"

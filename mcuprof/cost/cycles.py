@@ -50,10 +50,10 @@ class Anchor:
     def basis(self, device: str, clock_hz: int | None) -> str:
         """One sentence: where the factor comes from and how sure it is here."""
         where = ", ".join(sorted(self.boards))
-        here = "this board" if self.boards.get(device) == clock_hz else f"not this board: measured on {where}"
+        here = "" if self.boards.get(device) == clock_hz else ", not this board and clock: wider band"
         return (
-            f"modelled: {self.cpi:.3g} cycles per instruction from {self.rows} published latencies of {self.models} "
-            f"models ({self.source}; {here}; {self.note}), median error {self.median:.0%} on unseen models"
+            f"modelled: {self.cpi:.3g} cycles per instruction from {self.rows} published latencies on {where}{here} "
+            f"({self.source}; {self.note}), median error {self.median:.0%} on unseen models"
         )
 
 
@@ -64,7 +64,7 @@ def anchor(core: str, kernels: str) -> Anchor | str:
         if (entry["core"], entry["kernels"]) == (core, kernels):
             return Anchor(
                 entry["cpi"],
-                data["instructions_per_operator"],
+                entry["instructions_per_operator"],
                 dict(entry["boards"]),
                 entry["band"],
                 entry["band_elsewhere"],

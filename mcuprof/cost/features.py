@@ -17,10 +17,11 @@ Features = Mapping[str, float]
 _WINDOWS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"})
 # CMSIS-NN's MVE depthwise kernel works on this many channels at a time (CH_IN_BLOCK_MVE).
 _MVE_CHANNELS = 124
+_MAX_KERNEL = 65536
 
 
 def features(graph: Graph, op: Op, kernel: str) -> Features:
-    """Run counts of the loops of kernel class `kernel` for `op`. Raises LookupError or ValueError on broken operands."""
+    """Run counts of the loops of kernel class `kernel` for `op`. Raises LookupError, ValueError on broken operands."""
     if op.kind == "FULLY_CONNECTED" and kernel.startswith("conv"):
         return window_features(_dense_as_window(graph, op), depthwise=False)
     if op.kind in _WINDOWS:
@@ -103,15 +104,25 @@ def _up(count: int, at_a_time: int) -> int:
 
 
 def _valid(size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int) -> int:
-    """Taps along one axis, over all output positions, that fall inside the input."""
-    starts = (position * stride - before for position in range(outputs))
-    return sum(0 <= start + tap * dilation < size for start in starts for tap in range(kernel))
+    """Taps along one axis, over all output positions, that fall inside the input.
+
+    Raises ValueError for windows beyond anything that runs on a microcontroller, rather than counting for minutes.
+    """
+    if stride < 1 or kernel > _MAX_KERNEL:
+        raise ValueError(f"a window of {kernel} taps with stride {stride}")
+    return sum(
+        _between(before - tap * dilation, size - 1 + before - tap * dilation, outputs, stride) for tap in range(kernel)
+    )
 
 
 def _clean(size: int, outputs: int, kernel: int, stride: int, before: int) -> int:
     """Output positions along one axis whose undilated window lies wholly inside the input."""
-    starts = (position * stride - before for position in range(outputs))
-    return sum(start >= 0 and start + kernel <= size for start in starts)
+    return _between(before, size - kernel + before, outputs, stride)
+
+
+def _between(low: int, high: int, outputs: int, stride: int) -> int:
+    """How many of the positions 0, stride, …, stride · (outputs − 1) lie in [low, high]."""
+    return max(0, min(outputs - 1, high // stride) - max(0, _up(low, stride)) + 1)
 
 
 def _dense_as_window(graph: Graph, op: Op) -> Window:

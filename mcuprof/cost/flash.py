@@ -9,13 +9,12 @@ operators of the model need is paid once, in its own line. Linked firmwares of s
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from mcuprof.cost.data import database
-from mcuprof.cost.instructions import NoData
+from mcuprof.cost.data import rows
+from mcuprof.cost.laws import NoData
 from mcuprof.document import FlashItem
 from mcuprof.graph import Graph
 from mcuprof.hardware.device import Core
@@ -77,9 +76,7 @@ def _build(core: Core, kernels: str) -> tuple[str, str] | NoData:
     arm, riscv = core.id.startswith("cortex-m"), core.isa.startswith("rv32")
     if kernels == "cmsis-nn" and arm:
         donor = "cortex-m55" if core.mve else "cortex-m4"
-    elif kernels == "reference" and (arm or riscv):
-        donor = "cortex-m4"
-    elif kernels == "esp-nn" and riscv:
+    elif (kernels == "reference" and (arm or riscv)) or (kernels == "esp-nn" and riscv):
         donor = "cortex-m4"
     else:
         return NoData(f"no firmware with {kernels} kernels was linked for {core.name}")
@@ -95,9 +92,8 @@ def _build(core: Core, kernels: str) -> tuple[str, str] | NoData:
 def _objects(name: str) -> Mapping[str, Mapping[str, int]]:
     """Operator kind → object → bytes; kind "" is the firmware without operators."""
     found: dict[str, dict[str, int]] = {}
-    with (database() / "flash" / name).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            found.setdefault(row["operator"], {})[row["object"]] = int(row["bytes"])
+    for row in rows(f"flash/{name}"):
+        found.setdefault(row["operator"], {})[row["object"]] = int(row["bytes"])
     return found
 
 

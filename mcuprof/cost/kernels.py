@@ -27,10 +27,12 @@ _NAMES = {
 _TYPES = {DType.INT8: "s8", DType.INT16: "s16", DType.FLOAT32: "f32", DType.UINT8: "u8", DType.INT32: "s32"}
 # These move no values, or move them without looking: one cost law for every type, by bytes.
 UNTYPED = frozenset(
-    "RESHAPE EXPAND_DIMS SQUEEZE CALL_ONCE VAR_HANDLE READ_VARIABLE ASSIGN_VARIABLE SHAPE".split(),
+    {"RESHAPE", "EXPAND_DIMS", "SQUEEZE", "SHAPE", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"}
 )
 # Between two types: the class names both.
 _CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+# Where the data is not the first input.
+_DATA = {"TRANSPOSE_CONV": 2, "SPLIT": 1}
 _ELEMENTWISE = frozenset({"ADD", "MUL", "SUB", "MAXIMUM", "MINIMUM"})
 
 
@@ -52,7 +54,7 @@ def kernel_class(graph: Graph, op: Op, kernels: str, simd: Simd) -> str:
 
 
 def _type(graph: Graph, op: Op) -> str:
-    x = graph.input(op, 2) if op.kind == "TRANSPOSE_CONV" else graph.input(op, 0)
+    x = graph.input(op, _DATA.get(op.kind, 0))
     if op.kind in {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}:
         weights = graph.input(op, 1).dtype
         if weights is DType.INT4 and x.dtype is DType.INT8:

@@ -23,7 +23,9 @@ def stack_bytes(graph: Graph, core: Core, kernels: str) -> tuple[int, str] | Non
     counted = core.id if core.id in limits else _STAND_INS.get(core.id, core.id)
     if counted not in limits or not graph.ops:
         return None
-    simd: Simd = "mve" if core.mve else "dsp" if core.dsp or counted == "cortex-m4" else "none"
+    if kernels == "cmsis-nn" and core.id == counted == "cortex-m33" and not core.dsp:
+        return None  # executed with the DSP extension only
+    simd: Simd = "mve" if core.mve else "dsp" if core.dsp else "none"
     try:
         classes = {kernel_class(graph, op, kernels, simd) for op in graph.ops}
     except (LookupError, ValueError):

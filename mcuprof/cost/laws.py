@@ -32,7 +32,7 @@ class NoData:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """Instructions = Σ coefficient · feature. `error` is the median relative error on unseen models, None if untested."""
+    """Instructions = Σ coefficient · feature. `error`: median relative error on unseen models, None if untested."""
 
     coefficients: Mapping[str, float]
     source: str

@@ -8,7 +8,7 @@ The first inference costs more than the ones after it where a model has CALL_ONC
 from __future__ import annotations
 
 from mcuprof.cost import cycles as cycles_
-from mcuprof.cost.instructions import Count, LawBook, NoData, count, law_book, total
+from mcuprof.cost.laws import Count, LawBook, NoData, count, law_book, total
 from mcuprof.document import Latency, OperatorCost
 from mcuprof.graph import Graph
 from mcuprof.hardware.device import Device
@@ -44,7 +44,7 @@ def latency(
     instructions = total(graph, counts, book)
     if isinstance(instructions, NoData):
         return Latency(None, None, None, None, None, f"no data: {instructions.reason}", rows)
-    counted = f"instructions modelled: median error {book.median:.1%}, worst {book.worst:.1%} on unseen models"
+    counted = f"instructions modelled: median error {book.median:.1%}, worst {book.worst:.1%} ({book.basis})"
     if isinstance(anchor, str):
         return Latency(instructions, None, None, None, None, f"{counted}; cycles: no data: {anchor}", rows)
     spent = anchor.cycles(instructions, len(graph.ops))

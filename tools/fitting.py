@@ -1,4 +1,4 @@
-"""Fitting cost laws: instructions = Σ coefficient · feature, coefficients never negative, relative errors weighed alike."""
+"""Fitting cost laws: instructions = Σ coefficient · feature; coefficients ≥ 0, relative errors weighed alike."""
 
 from __future__ import annotations
 
