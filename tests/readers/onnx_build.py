@@ -33,7 +33,8 @@ def build(
     )
     imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=imports, **fields)
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def read(data: bytes, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:

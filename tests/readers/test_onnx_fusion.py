@@ -120,6 +120,16 @@ def test_float_bias_becomes_int32_with_the_scale_of_input_times_weights() -> Non
     assert any("int32" in note for note in graph.origin.notes)
 
 
+def test_shared_bias_is_rescaled_where_its_scale_is_not_the_product() -> None:
+    """ONNX Runtime's quantizer stores a shared bias once, with the scale of one of its convolutions."""
+    net = Qdq()
+    x, w = net.pair("x", 0.5, 0), net.weights("w", integers(2, 2, 1, 1), 0.01)
+    b = net.weights("b", np.array([10, -20], np.int32), 0.001)
+    net.add("Conv", f"{x} {w} {b}", "c")
+    graph = net.read([1, 2, 4, 4], [net.pair("c", 0.5, 0)])
+    assert graph.input(only(graph, "CONV_2D"), 2).array().tolist() == [2, -4]  # 0.01 / (0.5 · 0.01), and so on
+
+
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_gemm_is_fully_connected(transposed: int) -> None:
     net = Qdq()

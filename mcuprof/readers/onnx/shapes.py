@@ -51,8 +51,9 @@ def infer(net: Net) -> None:
         if not _fold(net, node):
             _shapes(net, node)
             kept.append(node)
-    net.nodes = kept
-    net.link()
+    if len(kept) < len(net.nodes):
+        net.nodes = kept
+        net.link()
 
 
 def _fold(net: Net, node: Node) -> bool:
