@@ -222,6 +222,14 @@ def test_nested_branches_are_subgraphs() -> None:
         assert len(graph.ops[0].inputs) == 1 + len(inner.inputs)
 
 
+def test_dynamically_quantized_lstm_keeps_integer_weights() -> None:
+    if "drv_dtln1_dynamic" in ROWS:
+        graph = graph_of("drv_dtln1_dynamic")
+        for op in (op for op in graph.ops if op.kind == "LSTM"):
+            assert op.source == "com.microsoft::DynamicQuantizeLSTM" and op.integer("transposed")
+            assert all(graph.input(op, i).dtype is DType.INT8 and graph.input(op, i).quantization for i in (1, 2))
+
+
 def test_producer_is_named() -> None:
     if "drv_resnet8_qop_u8s8" in ROWS:
         assert graph_of("drv_resnet8_qop_u8s8").origin.producer == "onnx.quantize 0.1.0 opset 17"

@@ -422,6 +422,18 @@ def test_integer_operators_give_int32() -> None:
     assert graph.input(conv, 3).name == "z" and graph.tensor(conv, 2) is None
 
 
+@pytest.mark.parametrize("made", ["DynamicQuantizeMatMul x w ws wz b", "MatMulIntegerToFloat q w s ws z wz b"])
+def test_dynamic_matrix_products_are_float_with_integer_weights(made: str) -> None:
+    op, inputs = made.split(" ", 1)
+    nodes = [node("DynamicQuantizeLinear", "x", "q s z"), node(op, inputs, "y", domain="com.microsoft")]
+    weights = {"w": integers(6, 5), "ws": np.full(5, 0.5, np.float32), "wz": np.zeros(5, np.int8)}
+    graph = read(build(nodes, {"x": (FLOAT, [3, 6])}, ["y"], {**weights, "b": np.ones(5, np.float32)}))
+    dense = only(graph, "FULLY_CONNECTED")
+    assert graph.input(dense, 1).quantization == Quantization((0.5,) * 5, (0,) * 5, axis=1)
+    assert graph.output(dense).dtype is DType.FLOAT32 and graph.output(dense).shape == (3, 5)
+    assert graph.input(dense, 2).name == "b"
+
+
 # Float graphs ---------------------------------------------------------------------------------------------------------
 
 

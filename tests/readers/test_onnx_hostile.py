@@ -152,6 +152,23 @@ def test_branches_capture_what_they_read() -> None:
     assert bodies[0].input(bodies[0].ops[0], 1).is_constant and graph.output(branch).shape == (1, 4)
 
 
+@pytest.mark.parametrize(("rank", "expected"), [(3, "Identity"), (2, "NEG")])
+def test_branches_that_are_decided_by_a_shape_are_taken(rank: int, expected: str) -> None:
+    """What PyTorch exports for squeeze(): if the axis has length 1 … else …, decided once the shape is known."""
+    outputs = [helper.make_tensor_value_info("o", FLOAT, None)]
+    then = helper.make_graph([node("Identity", "x", "o")], "then", [], outputs)
+    other = helper.make_graph([node("Neg", "x", "o")], "else", [], outputs)
+    nodes = [
+        node("Shape", "x", "s"),
+        node("Size", "s", "rank"),
+        node("Equal", "rank three", "c"),
+        node("If", "c", "b", then_branch=then, else_branch=other),
+        node("Relu", "b", "y"),
+    ]
+    graph = read(build(nodes, {"x": (FLOAT, [1, 4, 5][:rank])}, ["y"], {"three": np.int64(3)}))
+    assert kinds(graph) == [expected, "Identity", "RELU"] and graph.subgraphs == ()
+
+
 def test_bodies_of_loops_are_fused_too() -> None:
     net = Qdq()
     w = net.weights("w", np.ones((4, 4), np.int8), 0.5)
