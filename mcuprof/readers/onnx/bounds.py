@@ -17,6 +17,7 @@ def bound(net: Net, node: Node, name: str) -> tuple[Shape, DType] | None:
     if node.domain or not node.input(0):
         return None
     x = net.values[node.inputs[0]]
+    found: tuple[Shape, DType]
     if node.op == "NonZero":
         found = (len(x.shape), x.elements), DType.INT64
     elif node.op == "Slice":
@@ -35,7 +36,7 @@ def _slice(net: Net, node: Node, shape: Shape) -> Shape:
         return shape
     (first, start), (last, end) = (_root(net, tensor.name) for tensor in (starts, ends))
     axis = axes[0] + len(shape) if axes[0] < 0 else axes[0]
-    if first != last or not 0 <= axis < len(shape) or end < start:
+    if first != last or not 0 <= axis < len(shape) or end <= start:
         return shape
     return (*shape[:axis], min(shape[axis], end - start), *shape[axis + 1 :])
 

@@ -9,10 +9,13 @@ from mcuprof.readers.onnx.net import Net, Node
 
 
 def _reshape(node: Node, net: Net) -> Call:
-    """The result's shape as attribute; a computed shape stays an input."""
+    """The result's shape as attribute; a computed shape stays an input. Raises ModelError when elements get lost."""
+    x, y = net.values[need(node, 0)], net.values[node.outputs[0]]
+    if x.elements != y.elements:
+        raise ModelError(f"{node} makes {y.elements:,} elements ({y.name!r}) of {x.elements:,}")
     shape = node.input(1) if node.op == "Reshape" else ""
     inputs = [need(node, 0), shape] if shape and not net.values[shape].is_constant else [need(node, 0)]
-    return Call("RESHAPE", inputs, {"new_shape": net.values[node.outputs[0]].shape})
+    return Call("RESHAPE", inputs, {"new_shape": y.shape})
 
 
 def _squeeze(node: Node, net: Net) -> Call | None:

@@ -72,6 +72,14 @@ def _spread(net: Net) -> None:
                     net.values[name] = made if known is None or known.per_channel else replace(made, quantization=known)
 
 
+def _about_equal(stored: Quantization, product: Quantization) -> bool:
+    """True when two bias quantizations differ by rounding only (a shared bias may carry another operator's scale)."""
+    if any(stored.zero_point) or len(stored.scale) not in (1, len(product.scale)):
+        return False
+    left, right = np.array(stored.scale), np.array(product.scale)
+    return bool(np.all(np.abs(left - right) <= 1e-4 * right))
+
+
 class _Fuser:
     def __init__(self, net: Net) -> None:
         self.net = net
@@ -272,11 +280,13 @@ class _Fuser:
     def integer_bias(self, name: str, x: str, weights: str) -> str | None:
         """An int32 bias with the scale of input × weights: the file's own, or made from what it has."""
         made = self.constant_dequantizer(name)
-        if made is not None and self.net.values[made.inputs[0]].dtype is DType.INT32:
-            return made.inputs[0]
         tensor = self.net.values[made.inputs[0] if made is not None else name]
         quantization = bias_quantization(self.net, x, weights)
-        if not tensor.is_constant or quantization is None or not all(quantization.scale):
+        if not tensor.is_constant or quantization is None:
+            return None
+        if made is not None and tensor.dtype is DType.INT32 and _about_equal(self.known[made], quantization):
+            return tensor.name
+        if not all(quantization.scale):
             return None
         array = self.net.constant(tensor.name)
         if array is None:
@@ -287,7 +297,7 @@ class _Fuser:
         if not np.all(np.isfinite(array)):
             return None
         stored = np.clip(np.rint(array / np.array(quantization.scale)), _INT32.min, _INT32.max).astype(np.int32)
-        self.net.note("biases that the file does not keep as int32 were quantized to int32, as converters do")
+        self.net.note("biases that are not int32 with the scale of input times weights were made so, as converters do")
         return self.net.add_constant(f"{name}_int32", stored, quantization)
 
     # Weights of operators that stay float -----------------------------------------------------------------------------

@@ -203,10 +203,11 @@ class Net:
             if node not in alive:
                 alive.add(node)
                 pending += [made for name in node.inputs if (made := self.producer.get(name)) is not None]
-        before = len(self.nodes)
-        self.nodes = [node for node in self.nodes if node in alive]
-        self.link()
-        return before - len(self.nodes)
+        dead = len(self.nodes) - len(alive)
+        if dead:
+            self.nodes = [node for node in self.nodes if node in alive]
+            self.link()
+        return dead
 
     def sort(self) -> bool:
         """Orders the nodes topologically, staying with the file's order where possible; False if it was a valid order.

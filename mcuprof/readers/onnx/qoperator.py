@@ -89,6 +89,10 @@ def desugar(net: Net, node: Node) -> None:
         node.op, node.domain = _RENAMED[key], ""
     elif key == (MICROSOFT, "DynamicQuantizeLSTM"):
         _dynamic_lstm(net, node)
+    elif key == (MICROSOFT, "DynamicQuantizeMatMul"):
+        _dynamic_matmul(net, node, 2, 3, [node.input(4)])
+    elif key == (MICROSOFT, "MatMulIntegerToFloat"):
+        _dynamic_matmul(net, node, 3, 5, [node.input(6), node.input(2), node.input(4)])
     elif key == (MICROSOFT, "QLinearConcat"):
         _rewrite(net, node, _Form("Concat", tuple(range(2, len(node.inputs), 3)), 0))
     elif key in _FORMS:
@@ -138,6 +142,18 @@ def _set_inputs(net: Net, node: Node, inputs: list[str]) -> None:
     while inputs and inputs[-1] == ABSENT:
         inputs.pop()
     net.set_inputs(node, inputs)
+
+
+def _dynamic_matmul(net: Net, node: Node, scale: int, zero: int, rest: list[str]) -> None:
+    """Float MatMul with integer weights; `rest` is the bias and what else has to stay alive."""
+    weights = net.values.get(node.input(1))
+    found = parameters(
+        net, node.input(scale), node.input(zero), len(weights.shape) - 1 if weights else 0, what=str(node)
+    )
+    if found is None or weights is None:
+        return
+    node.op, node.domain, node.dtype = "MatMul", "", DType.FLOAT32
+    _set_inputs(net, node, [node.inputs[0], attach(net, weights.name, found), *rest])
 
 
 def _dynamic_lstm(net: Net, node: Node) -> None:

@@ -6,6 +6,7 @@ frequent to ask it), ONNX's inference for the single operator, and at last what 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Quantization, Shape, Tensor
 from mcuprof.readers.onnx.bounds import bound
+from mcuprof.readers.onnx.control import run_bodies, taken_branch
 from mcuprof.readers.onnx.evaluate import evaluate
 from mcuprof.readers.onnx.load import declared_type
 from mcuprof.readers.onnx.net import ABSENT, Net, Node, constant_tensor
@@ -44,15 +46,22 @@ def infer(net: Net) -> None:
     Raises ModelError naming the tensor and operator where a shape stays unknown.
     """
     kept: list[Node] = []
-    for node in net.nodes:
+    pending = deque(net.nodes)
+    while pending:
+        node = pending.popleft()
+        branch = taken_branch(net, node) if node.bodies else None
+        if branch is not None:
+            pending.extendleft(reversed(branch))
+            continue
         desugar(net, node)
         if node.op == "QuantizeLinear":
             node.dtype = _quantized_dtype(net, node)
         if not _fold(net, node):
             _shapes(net, node)
             kept.append(node)
-    net.nodes = kept
-    net.link()
+    if len(kept) != len(net.nodes):
+        net.nodes = kept
+        net.link()
 
 
 def _fold(net: Net, node: Node) -> bool:
@@ -78,7 +87,7 @@ def _shapes(net: Net, node: Node) -> None:
     wanted = [index for index, name in enumerate(node.outputs) if name != ABSENT]
     reason = ""
     if node.bodies:
-        found = _control(net, node)
+        found = run_bodies(net, node, infer)
     elif node.op in _SAME and wanted == [0] and node.input(0):
         found = {0: (net.values[node.inputs[0]].shape, net.values[node.inputs[0]].dtype)}
     elif (
@@ -209,82 +218,3 @@ def _element_type(tensor: Tensor, as_float: bool) -> int:
         DType.FLOAT32 if as_float and tensor.dtype in _AS_FLOAT and tensor.dtype is not DType.INT64 else tensor.dtype
     )
     return ELEMENT_TYPES[shown]
-
-
-# Control flow ---------------------------------------------------------------------------------------------------------
-
-
-def _control(net: Net, node: Node) -> dict[int, tuple[Shape, DType]]:
-    """Hands values to the bodies of If, Loop and Scan, infers them, and reads the outputs off them."""
-    explicit = node.inputs[: len(node.inputs) - len(node.captures)]
-    node.captures = [name for name in node.captures if not net.values[name].is_constant]
-    arguments = _arguments(net, node, explicit)
-    for label, body in node.bodies.items():
-        if len(arguments) != len(body.inputs):
-            raise ModelError(f"{node} passes {len(arguments)} values to its {label!r}, which takes {len(body.inputs)}")
-        for name, (shape, dtype) in zip(body.inputs, arguments, strict=True):
-            body.set_value(Tensor(name, shape, dtype))
-        for name in body.captured:
-            body.values[name] = net.values[name]
-        body.inputs = body.inputs + node.captures
-        for name in node.captures:
-            body.values.setdefault(name, net.values[name])
-        infer(body)
-    node.inputs = explicit + node.captures
-    return _results(net, node, explicit)
-
-
-def _arguments(net: Net, node: Node, explicit: list[str]) -> list[tuple[Shape, DType]]:
-    values = [(net.values[name].shape, net.values[name].dtype) if name else ((), DType.BOOL) for name in explicit]
-    if node.op == "Loop":
-        return [((), DType.INT64), ((), DType.BOOL), *values[2:]]
-    if node.op == "Scan":
-        states = len(values) - node.integer("num_scan_inputs")
-        if net.opsets.get("", 0) < 9 or not 0 <= states < len(values):
-            raise ModelError(f"{node} is of an opset before 9, or scans {len(values) - states} of {len(values)} inputs")
-        axes = node.integers("scan_input_axes") or (0,) * (len(values) - states)
-        if len(axes) != len(values) - states or any(not shape for shape, _ in values[states:]):
-            raise ModelError(f"{node} does not scan its inputs along axes that they have")
-        sliced = [(_without(shape, axis), dtype) for (shape, dtype), axis in zip(values[states:], axes, strict=True)]
-        return values[:states] + sliced
-    return []
-
-
-def _without(shape: Shape, axis: int) -> Shape:
-    axis %= len(shape)
-    return (*shape[:axis], *shape[axis + 1 :])
-
-
-def _results(net: Net, node: Node, explicit: list[str]) -> dict[int, tuple[Shape, DType]]:
-    bodies = list(node.bodies.values())
-    outputs = [[(body.values[name].shape, body.values[name].dtype) for name in body.outputs] for body in bodies]
-    if node.op == "If":
-        if any(len(other) != len(node.outputs) for other in outputs):
-            raise ModelError(f"{node} has {len(node.outputs)} outputs, its branches have others")
-        if any(other != outputs[0] for other in outputs):
-            net.note(f"{node} has branches of different shapes; the larger one counts")
-        return {
-            index: max((branch[index] for branch in outputs), key=lambda found: found[1].nbytes(int(np.prod(found[0]))))
-            for index in range(len(node.outputs))
-        }
-    if node.op not in ("Loop", "Scan") or len(outputs) != 1:
-        return {}
-    made = outputs[0][1:] if node.op == "Loop" else outputs[0]
-    states = len(explicit) - (2 if node.op == "Loop" else node.integer("num_scan_inputs"))
-    found: dict[int, tuple[Shape, DType]] = dict(enumerate(made[:states]))
-    steps = _steps(net, node, explicit, states)
-    if steps is not None:
-        for index, (shape, dtype) in enumerate(made[states:], states):
-            found[index] = ((steps, *shape), dtype)
-    return found
-
-
-def _steps(net: Net, node: Node, explicit: list[str], states: int) -> int | None:
-    """How often the body runs; None when that is only known at run time (or outputs go along another axis than 0)."""
-    if node.op == "Loop":
-        count = net.integers(explicit[0]) if explicit[0] else None
-        return count[0] if count is not None and len(count) == 1 else None
-    if any(node.integers("scan_output_axes")):
-        return None
-    axis = (node.integers("scan_input_axes") or (0,))[0]
-    return net.values[explicit[states]].shape[axis]
