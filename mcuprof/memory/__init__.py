@@ -1,0 +1,1 @@
+"""Floor 2: memory plans. Knows nothing of files, devices and runtimes."""
