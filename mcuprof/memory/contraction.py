@@ -21,7 +21,7 @@ Block = tuple[int, ...]
 
 def contract(downsets: Downsets) -> list[Block]:
     """The operators' steps as blocks of steps to run in a row; the caller's step 0 is not in any."""
-    home = {step: (step,) for step in range(1, len(downsets.problem.steps))}
+    home: dict[int, Block] = {step: (step,) for step in range(1, len(downsets.problem.steps))}
     waiting = sorted(home, reverse=True)
     while waiting:
         block = home[waiting.pop()]
@@ -90,8 +90,8 @@ def _profile(
     problem = downsets.problem
     mask = mask_of(block)
     later = 0
-    for step in block:
-        later |= downsets.descendants[step]
+    for number in block:
+        later |= downsets.descendants[number]
     later &= ~mask
     done, own = 0, 0
     rises, freeable = [], []

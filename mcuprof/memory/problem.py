@@ -265,9 +265,11 @@ def _strictest(shares: list[Share | None], source: int, target: int, alignment: 
     """One answer for an input that is read at several positions; None unless all agree that sharing is safe."""
     agreed = [share for share in shares if share is not None and share.mode != "view"]
     exact = any(share.mode == "exact" for share in agreed)
-    if len(agreed) < len(shares) or (exact and any(share.distance for share in agreed)):
+    if len(agreed) < len(shares):
         return None
     distance, scratch = max(share.distance for share in agreed), max(share.scratch for share in agreed)
+    if (exact and distance) or (scratch and not exact):
+        return None
     return Overlay(source, target, align(distance, alignment), exact, align(scratch, alignment))
 
 

@@ -35,7 +35,7 @@ class Share:
     - `exact`: the output starts at the input's first byte, or the two are disjoint.
     - `below`: the output starts at least `distance` bytes below the input's first byte, or the two are disjoint.
 
-    `scratch` is what the kernel needs beside them, in bytes, when they do share.
+    `scratch` is what the kernel needs beside them, in bytes, when they do share; only `exact` may need any.
     """
 
     mode: Literal["view", "exact", "below"]
