@@ -1,0 +1,22 @@
+"""Floor 2: memory plans. Knows nothing of files, devices and runtimes."""
+
+from mcuprof.memory.check import Violation, check
+from mcuprof.memory.engine import Schedule, plan, strategies
+from mcuprof.memory.place import Placement, place
+from mcuprof.memory.plan import MemoryPlan
+from mcuprof.memory.problem import Io, Problem, Sharing, build_problem
+
+__all__ = [
+    "Io",
+    "MemoryPlan",
+    "Placement",
+    "Problem",
+    "Schedule",
+    "Sharing",
+    "Violation",
+    "build_problem",
+    "check",
+    "place",
+    "plan",
+    "strategies",
+]

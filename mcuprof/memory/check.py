@@ -1,0 +1,152 @@
+"""The independent checker: re-derives from the graph everything that a plan claims, without any of the solvers' code.
+
+It knows graphs, the sharing rules of kernels, and plans. What it cannot re-derive in reasonable time (that a search was
+exhaustive on a large graph) it takes on the search's word; `check_bound.py` says where that line runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcuprof.graph import Graph
+from mcuprof.memory.check_bound import bound_errors, footprints
+from mcuprof.memory.facts import Facts
+from mcuprof.memory.plan import MemoryPlan
+
+if TYPE_CHECKING:
+    from mcuprof.memory.problem import Sharing
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A claim that does not hold: its kind (`order`, `lifetime`, `offset`, `scratch`, `overlap`, `bound`) and why."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Bytes in use from position `first` to `last`: a tensor's, or an operator's scratch (`tensor` is −1)."""
+
+    tensor: int
+    name: str
+    offset: int
+    nbytes: int
+    first: int
+    last: int
+
+
+def check(
+    graph: Graph, plan: MemoryPlan, *, sharing: Sharing, scratch: Sequence[Sequence[int]] | None = None
+) -> list[Violation]:
+    """All that is wrong with `plan` for `graph`; empty for a good plan.
+
+    `sharing` and `scratch` are what the plan was made with.
+    """
+    facts = Facts(graph, plan, sharing, scratch or [()] * len(graph.ops))
+    if found := list(_order(facts)):
+        return found
+    if found := [*_lifetimes(facts), *_offsets(facts), *_scratch(facts)]:
+        return found
+    found = list(_overlaps(facts))
+    reach = max((block.offset + facts.padded(block.nbytes) for block in _blocks(facts)), default=0)
+    if plan.arena_bytes != reach:
+        found.append(
+            Violation("offset", f"the arena is given as {plan.arena_bytes} bytes, the blocks reach to {reach}")
+        )
+    if list(plan.footprints) != footprints(facts):
+        found.append(Violation("bound", "the footprints are not those of the order"))
+    return found + [Violation("bound", message) for message in bound_errors(facts)]
+
+
+def _order(facts: Facts) -> Iterator[Violation]:
+    if sorted(facts.plan.order) != list(range(len(facts.graph.ops))):
+        yield Violation("order", f"not every operator runs exactly once: {facts.plan.order}")
+        return
+    for number, op in enumerate(facts.graph.ops):
+        for other in facts.before(number):
+            if facts.position[other] >= facts.position[number]:
+                yield Violation("order", f"operator {number} ({op.kind}) runs before operator {other}, which it needs")
+    if facts.plan.schedule == "as-is" and list(facts.plan.order) != sorted(facts.plan.order):
+        yield Violation("order", "the order is given as that of the file, which it is not")
+
+
+def _lifetimes(facts: Facts) -> Iterator[Violation]:
+    for tensor, found in enumerate(facts.plan.lifetimes):
+        expected = facts.lifetime(tensor) if tensor in facts.views else None
+        if found != expected:
+            name = facts.graph.tensors[tensor].name
+            yield Violation("lifetime", f"tensor {name!r} lives over {expected}, the plan says {found}")
+
+
+def _offsets(facts: Facts) -> Iterator[Violation]:
+    plan = facts.plan
+    if len(plan.offsets) != len(facts.graph.tensors) or len(plan.lifetimes) != len(facts.graph.tensors):
+        yield Violation("offset", "there must be one offset and one lifetime per tensor")
+        return
+    for tensor, offset in enumerate(plan.offsets):
+        name = facts.graph.tensors[tensor].name
+        if (offset is None) == (tensor in facts.views):
+            yield Violation("offset", f"tensor {name!r} {'needs' if offset is None else 'needs no'} place in the arena")
+        elif offset is not None and (offset < 0 or offset % plan.alignment):
+            yield Violation("offset", f"tensor {name!r} is at {offset}, not a multiple of {plan.alignment}")
+
+
+def _scratch(facts: Facts) -> Iterator[Violation]:
+    if len(facts.plan.scratch) != len(facts.graph.ops):
+        yield Violation("scratch", "there must be one list of scratch blocks per operator")
+        return
+    for number, blocks in enumerate(facts.plan.scratch):
+        wanted = [size for size in facts.asked[number] if size]
+        if len(blocks) < len(wanted) or any(has < size for (_, has), size in zip(blocks, wanted, strict=False)):
+            yield Violation("scratch", f"operator {number} asks for scratch of {wanted} bytes and has {list(blocks)}")
+        for offset, _ in blocks:
+            if offset < 0 or offset % facts.plan.alignment:
+                yield Violation("scratch", f"operator {number} has scratch at {offset}, which is not aligned")
+
+
+def _blocks(facts: Facts) -> Iterator[_Block]:
+    plan = facts.plan
+    for tensor in facts.tensors:
+        offset, spec = plan.offsets[tensor], facts.graph.tensors[tensor]
+        assert offset is not None, "offsets are checked first"
+        yield _Block(tensor, spec.name, offset, spec.nbytes, *facts.lifetime(tensor))
+    for number, blocks in enumerate(plan.scratch):
+        at = facts.position[number]
+        for offset, size in blocks:
+            yield _Block(-1, f"scratch of operator {number}", offset, size, at, at)
+
+
+def _overlaps(facts: Facts) -> Iterator[Violation]:
+    """Blocks in use at one position must be disjoint, or views, or an output on an input that dies as the rules allow."""
+    alive: list[_Block] = []
+    for block in sorted(_blocks(facts), key=lambda item: item.first):
+        alive = [other for other in alive if other.last >= block.first]
+        for other in alive:
+            meet = block.offset < other.offset + other.nbytes and other.offset < block.offset + block.nbytes
+            if meet and not _may_meet(facts, block, other) and not _may_meet(facts, other, block):
+                yield Violation("overlap", f"{block.name!r} and {other.name!r} share bytes at position {block.first}")
+        alive.append(block)
+
+
+def _may_meet(facts: Facts, target: _Block, source: _Block) -> bool:
+    if target.tensor < 0 or source.tensor < 0:
+        return False
+    if facts.views[target.tensor] is facts.views[source.tensor]:
+        return target.offset == source.offset
+    number = facts.writer.get(target.tensor)
+    if number is None or number not in facts.family_readers(source.tensor) or facts.stays(source.tensor):
+        return False
+    if any(facts.position[reader] > facts.position[number] for reader in facts.family_readers(source.tensor)):
+        return False
+    share = facts.share(number, source.tensor, facts.graph.ops[number].outputs.index(target.tensor))
+    if share is None:
+        return False
+    if share.mode == "below":
+        return target.offset + share.distance <= source.offset
+    wanted = len([size for size in facts.asked[number] if size])
+    spare = [size for _, size in facts.plan.scratch[number][wanted:]]
+    return target.offset == source.offset and (not share.scratch or max(spare, default=0) >= share.scratch)

@@ -1,0 +1,101 @@
+"""What a graph says about a plan's tensors, derived afresh for the checker: nothing here is shared with the solvers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mcuprof.graph import ABSENT, Graph
+from mcuprof.memory.plan import MemoryPlan
+from mcuprof.ops.sharing import Share
+
+if TYPE_CHECKING:
+    from mcuprof.memory.problem import Sharing
+
+# Operators that may reach state which no tensor of theirs names: their order among themselves is part of the program.
+_STATE_BY_HANDLE = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE", "IF", "WHILE"}
+
+
+class Facts:
+    """Which tensors need arena bytes, when they live in the plan's order, who is a view of whom, who may lie on whom.
+
+    `asked` are the scratch sizes per operator. Positions count operators in the plan's order, −1 is the caller.
+    """
+
+    def __init__(self, graph: Graph, plan: MemoryPlan, sharing: Sharing, asked: Sequence[Sequence[int]]) -> None:
+        self.graph, self.plan, self.sharing, self.asked = graph, plan, sharing, asked
+        self.position = {op: number for number, op in enumerate(plan.order)}
+        self.leaving = set(graph.outputs)
+        outside = {*graph.inputs, *graph.outputs} if plan.io == "outside" else set()
+        appearing = {*graph.inputs, *(tensor for op in graph.ops for tensor in op.outputs)} - outside - {ABSENT}
+        self.tensors = sorted(tensor for tensor in appearing if self._needs_bytes(tensor))
+        self.writer = {tensor: number for number, op in enumerate(graph.ops) for tensor in op.outputs}
+        self.readers: dict[int, set[int]] = {}
+        for number, op in enumerate(graph.ops):
+            for tensor in op.inputs:
+                self.readers.setdefault(tensor, set()).add(number)
+        self.views = self._views()
+
+    def _needs_bytes(self, tensor: int) -> bool:
+        found = self.graph.tensors[tensor]
+        return found.nbytes > 0 and not found.variable and not found.is_constant
+
+    def _views(self) -> dict[int, set[int]]:
+        """Tensor → all tensors that are the same bytes by definition, itself included (one set object per family)."""
+        found = {tensor: {tensor} for tensor in self.tensors}
+        for op in self.graph.ops:
+            for position, source in enumerate(op.inputs):
+                for output, target in enumerate(op.outputs):
+                    if source not in found or target not in found:
+                        continue
+                    share = self.sharing(self.graph, op, self.plan.strategy, position, output)
+                    if share is not None and share.mode == "view" and found[source] is not found[target]:
+                        found[source] |= found[target]
+                        found.update(dict.fromkeys(found[target], found[source]))
+        return found
+
+    def padded(self, count: int) -> int:
+        """`count` rounded up to the plan's alignment."""
+        return count + -count % self.plan.alignment
+
+    def lifetime(self, tensor: int) -> tuple[int, int]:
+        """First and last position at which `tensor` holds its bytes, inclusive."""
+        first = self.position[self.writer[tensor]] if tensor in self.writer else -1
+        if tensor in self.leaving:
+            return first, len(self.graph.ops) - 1
+        return first, max([first, *(self.position[reader] for reader in self.readers.get(tensor, ()))])
+
+    def family_readers(self, tensor: int) -> set[int]:
+        """Operators that read `tensor` or any view of it."""
+        return {reader for view in self.views[tensor] for reader in self.readers.get(view, ())}
+
+    def stays(self, tensor: int) -> bool:
+        """Whether `tensor` or a view of it leaves the graph."""
+        return not self.leaving.isdisjoint(self.views[tensor])
+
+    def share(self, number: int, source: int, output: int) -> Share | None:
+        """What output `output` of operator `number` may do to the family of tensor `source`, should it die there."""
+        op = self.graph.ops[number]
+        at = [
+            p for p, tensor in enumerate(op.inputs) if tensor in self.views and self.views[tensor] is self.views[source]
+        ]
+        found = [self.sharing(self.graph, op, self.plan.strategy, position, output) for position in at]
+        known = [share for share in found if share is not None and share.mode != "view"]
+        if not known or len(known) < len(found):
+            return None
+        distance = self.padded(max(share.distance for share in known))
+        scratch = self.padded(max(share.scratch for share in known))
+        if any(share.mode == "exact" for share in known):
+            return None if distance else Share("exact", 0, scratch)
+        return None if scratch else Share("below", distance)
+
+    def before(self, number: int) -> set[int]:
+        """Operators that must run before operator `number`: producers of its inputs, elders that touch its state."""
+        op = self.graph.ops[number]
+        found = {self.writer[tensor] for tensor in op.inputs if tensor in self.writer}
+        state = {t for t in op.inputs if t != ABSENT and self.graph.tensors[t].variable}
+        for other, elder in enumerate(self.graph.ops[:number]):
+            handles = op.kind in _STATE_BY_HANDLE and elder.kind in _STATE_BY_HANDLE
+            if handles or not state.isdisjoint(elder.inputs):
+                found.add(other)
+        return found

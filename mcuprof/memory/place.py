@@ -1,0 +1,117 @@
+"""Offsets for buffers with given lifetimes: greedy portfolio, then exact search, with a certificate either way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mcuprof.errors import UsageError
+from mcuprof.memory.greedy import best_greedy
+from mcuprof.memory.layout import Ints, Layout, build_layout
+from mcuprof.memory.problem import MAX_BUFFER_BYTES, align
+from mcuprof.memory.stacking import OutOfTimeError, Stacking
+
+# The search keeps a matrix over pairs of items; beyond this many it would not finish anyway.
+MAX_ITEMS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Offsets in the order of the buffers, the arena they need, and a lower bound on any arena; all in bytes.
+
+    `proof` says where the bound comes from: `bound` (bytes held at one moment) or `search` (smaller arenas exhausted).
+    """
+
+    offsets: tuple[int, ...]
+    bytes: int
+    bound: int
+    proof: Literal["bound", "search"]
+    nodes: int = 0
+
+    @property
+    def optimal(self) -> bool:
+        """True when no smaller arena exists."""
+        return self.bytes == self.bound
+
+
+def place(
+    buffers: Sequence[tuple[int, int, int]],
+    capacity: int | None = None,
+    *,
+    alignment: int = 1,
+    time_limit: float = 10.0,
+    below: Mapping[tuple[int, int], int] | None = None,
+    together: Sequence[Sequence[int]] = (),
+    floor: int = 0,
+) -> Placement:
+    """The smallest arena for `buffers` found in `time_limit` seconds; each is (first, last, bytes), last inclusive.
+
+    Sizes are rounded up to `alignment` and offsets are multiples of it. `below` maps (target, source) to the bytes that
+    the target must start below the source unless they are disjoint; each group of `together` shares one offset. `floor`
+    is a lower bound the caller knows. With a `capacity` the first placement that fits it is good enough. Raises
+    UsageError for lifetimes that end before they begin, negative sizes and sizes above 2 GiB.
+    """
+    _check(buffers, alignment, time_limit)
+    sized = [(first, last, align(size, alignment)) for first, last, size in buffers]
+    used = [number for number, (_, _, size) in enumerate(sized) if size]
+    index = {number: position for position, number in enumerate(used)}
+    layout = build_layout(
+        [sized[number] for number in used],
+        {(index[t], index[s]): align(d, alignment) for (t, s), d in (below or {}).items() if {t, s} <= index.keys()},
+        [[index[number] for number in group if number in index] for group in together],
+    )
+    placed = _solve(layout, max(floor, layout.bound), capacity or 0, time.monotonic() + time_limit)
+    offsets = [0] * len(buffers)
+    for group, offset in zip(layout.members, placed.offsets, strict=True):
+        for member in group:
+            offsets[used[member]] = offset
+    return Placement(tuple(offsets), placed.bytes, placed.bound, placed.proof, placed.nodes)
+
+
+def _check(buffers: Sequence[tuple[int, int, int]], alignment: int, time_limit: float) -> None:
+    if alignment < 1 or time_limit < 0:
+        raise UsageError("alignment must be at least 1 byte and the time limit not negative")
+    for number, (first, last, size) in enumerate(buffers):
+        if last < first:
+            raise UsageError(f"buffer {number} ends at {last}, before it begins at {first}")
+        if not 0 <= size <= MAX_BUFFER_BYTES:
+            raise UsageError(f"buffer {number} has {size:,} bytes; sizes go from 0 to {MAX_BUFFER_BYTES:,}")
+
+
+def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placement:
+    """The portfolio, then exact tries: first at the bound, which most instances meet, then wherever time allows.
+
+    Arenas are multiples of `grain`. Below `least` nothing fits; at `stuck` a try has run out of time.
+    """
+    grain = layout.grain
+    bound = least = align(bound, grain)
+    best = best_greedy(layout, max(bound, capacity))
+    needed = _needed(layout, best)
+    if needed == bound or len(layout) > MAX_ITEMS:
+        return Placement(tuple(best.tolist()), needed, bound, "bound")
+    search = Stacking(layout)
+    stuck: int | None = None
+    step = 0
+    while max(least, capacity + 1) <= needed - grain:
+        target = min(needed - grain, least + step if stuck is None else (stuck + needed) // 2 // grain * grain + grain)
+        target = max(target, capacity // grain * grain)
+        now = time.monotonic()
+        if target == stuck or now >= deadline:
+            break
+        try:
+            found = search.fit(target, now + (deadline - now) / 2)
+        except OutOfTimeError:
+            stuck = target
+            continue
+        if found is None:
+            least, stuck, step = target + grain, None, 2 * step + grain
+        else:
+            best, needed = found, _needed(layout, found)
+    proof: Literal["bound", "search"] = "bound" if least == bound else "search"
+    return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
+
+
+def _needed(layout: Layout, offsets: Ints) -> int:
+    return int((offsets + layout.height).max(initial=0))
