@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -133,16 +135,23 @@ def _memory(
 
 
 def _live_bytes(arena: Arena) -> dict[int, int]:
-    """Scope → bytes of all buffers that are live in it."""
-    return {
-        scope: sum(request.nbytes for request in arena.requests if request.first <= scope <= request.last)
-        for scope in arena.scopes
-    }
+    """Scope → bytes of all buffers that are live in it, for the scopes that operators open."""
+    changes: Counter[int] = Counter()
+    for request in arena.requests:
+        changes[request.first] += request.nbytes
+        changes[request.last + 1] -= request.nbytes
+    live = 0
+    found: dict[int, int] = {}
+    for scope in sorted({*changes, *arena.scopes}):
+        live += changes[scope]
+        if scope in arena.scopes:
+            found[scope] = live
+    return found
 
 
 def _certificate(head: int, bound: int) -> str:
     """Whether these offsets are as good as any for this order without sharing bytes."""
-    if head <= bound:
+    if head <= bound or not bound:
         return "optimal: bound"
     return f"gap {100 * (head - bound) / bound:.1f} %"
 
@@ -163,11 +172,11 @@ def _peak(graph: Graph, arena: Arena, live: dict[int, int]) -> Peak | None:
 
 def _placements(graph: Graph, arena: Arena) -> tuple[Placement, ...]:
     """The head's plan, times as indices of the main graph's operators (buffers of subgraphs: of their caller)."""
-    starts = sorted((scope, index) for scope, (subgraph, index) in arena.scopes.items() if subgraph == 0)
+    starts = sorted(scope for scope, (subgraph, _) in arena.scopes.items() if subgraph == 0)
 
     def operator(scope: int) -> int:
-        before = [index for start, index in starts if start <= scope]
-        return before[-1] if before else 0
+        position = bisect_right(starts, scope) - 1
+        return arena.scopes[starts[position]][1] if position >= 0 else 0
 
     rows = (
         Placement(_name(graph, request), request.nbytes, offset, operator(request.first), operator(request.last))

@@ -7,7 +7,6 @@ between the placed buffers that are live at the same time.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Sequence
 
 from mcuprof.runtimes.tflm.lifetimes import ONLINE, Request
@@ -19,11 +18,11 @@ def plan(requests: Sequence[Request]) -> tuple[int, ...]:
     online = [index for index, request in enumerate(requests) if request.offset == ONLINE]
     order = [*offline, *sorted(online, key=lambda index: (-requests[index].nbytes, -index))]
     offsets = [0] * len(requests)
-    placed: list[tuple[int, int, int]] = []  # (offset, rank, request); rank keeps equal offsets in order of placing
-    for rank, index in enumerate(order):
+    placed = _Placed(requests)
+    for index in order:
         request = requests[index]
-        offsets[index] = request.offset if request.offset != ONLINE else _lowest_gap(request, requests, placed)
-        insort(placed, (offsets[index], rank, index))
+        offsets[index] = request.offset if request.offset != ONLINE else placed.lowest_gap(request)
+        placed.add(index, offsets[index])
     return tuple(offsets)
 
 
@@ -32,13 +31,24 @@ def head_bytes(requests: Sequence[Request], offsets: Sequence[int]) -> int:
     return max((offset + request.nbytes for request, offset in zip(requests, offsets, strict=True)), default=0)
 
 
-def _lowest_gap(request: Request, requests: Sequence[Request], placed: Sequence[tuple[int, int, int]]) -> int:
-    offset = 0
-    for start, _, index in placed:
-        other = requests[index]
-        if other.first > request.last or request.first > other.last:
-            continue
-        if start - offset >= request.nbytes:
-            break
-        offset = max(offset, start + other.nbytes)
-    return offset
+class _Placed:
+    """The buffers placed so far, by the scopes in which they are live: most buffers live shortly, so few are asked."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self.requests = requests
+        self.live: dict[int, list[tuple[int, int]]] = {}  # scope → (offset, request)
+
+    def add(self, index: int, offset: int) -> None:
+        request = self.requests[index]
+        for scope in range(request.first, request.last + 1):
+            self.live.setdefault(scope, []).append((offset, index))
+
+    def lowest_gap(self, request: Request) -> int:
+        """The lowest offset that is free for the whole life of `request`, as TFLM's scan in offset order finds it."""
+        neighbours = {entry for scope in range(request.first, request.last + 1) for entry in self.live.get(scope, ())}
+        offset = 0
+        for start, index in sorted(neighbours):
+            if start - offset >= request.nbytes:
+                break
+            offset = max(offset, start + self.requests[index].nbytes)
+        return offset
