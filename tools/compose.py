@@ -31,6 +31,8 @@ _DONORS = {("m0plus", "cmsis"): ("m0plus", "ref"), ("m3", "cmsis"): ("m4", "cmsi
 _LIBRARY = ("conv_", "dwconv_", "fc_", "avgpool_", "maxpool_", "svdf_", "lstm_", "softmax_")
 _COPIES = ("pad_", "transpose_")
 _LIBRARY_EXACT = ("add_s8", "mul_s8", "add_s16", "mul_s16")
+_COMPUTE = ("conv_", "dwconv_", "fc_", "svdf_", "lstm_")
+_SIZES = ("macs", "out_elems", "in_elems", "out_c", "steps", "depth", "cells", "feature_macs", "time_macs", "filters")
 # A rate pooled over element types is believed only when it hardly varies.
 _POOLED_ERROR = 0.15
 PAIRS = tuple(sorted(_EXECUTED | set(_DONORS)))
@@ -73,7 +75,10 @@ def wrapper(core: str, opt: str) -> int:
 def laws(core: str, kernels: str, rows: dict[str, list[Row]] | None = None) -> dict[str, Law]:
     """Kernel class → cost law, from `rows` (default: all that there are) and what is borrowed."""
     rows = training_rows(core, kernels) if rows is None else rows
-    found = {kernel: replace(fit(mine), basis=_basis(mine)) for kernel, mine in sorted(rows.items())}
+    found = {
+        kernel: replace(fit(mine), basis=_basis(mine), domain=_domain(kernel, mine))
+        for kernel, mine in sorted(rows.items())
+    }
     donor = _DONORS.get((core, kernels))
     if donor:
         for kernel, law in laws(*donor).items():
@@ -112,6 +117,15 @@ def _may_borrow(kernel: str, kernels: str, core: str) -> bool:
     if kernel.startswith(_COPIES) and core == "m0plus":
         return False
     return not kernel.startswith(_LIBRARY) and kernel not in _LIBRARY_EXACT
+
+
+def _domain(kernel: str, rows: list[Row]) -> dict[str, tuple[float, float]]:
+    """Ranges of the features where they must bound the law: nobody knows how the class behaves in other networks."""
+    if not kernel.startswith(_COMPUTE) or len({row.group for row in rows}) > 1:
+        return {}
+    names = [name for name in rows[0].features if name in _SIZES]
+    ranges = {name: [row.features[name] for row in rows] for name in names}
+    return {name: (min(values), max(values)) for name, values in ranges.items() if min(values) > 0}
 
 
 def _basis(rows: Iterable[Row]) -> str:

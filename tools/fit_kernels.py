@@ -124,7 +124,11 @@ def render(core: str, kernels: str, found: Mapping[str, Law], check: Validation)
             lines.append(f"error_median = {np.median(np.abs(law.errors)):.4f}")
             lines.append(f"error_worst = {np.max(np.abs(law.errors)):.4f}")
         values = ", ".join(f"{feature} = {value:.6g}" for feature, value in law.coefficients.items())
-        lines += [f"coefficients = {{ {values} }}", ""]
+        lines.append(f"coefficients = {{ {values} }}")
+        if law.domain:
+            ranges = ", ".join(f"{feature} = [{low:g}, {high:g}]" for feature, (low, high) in law.domain.items())
+            lines.append(f"domain = {{ {ranges} }}")
+        lines.append("")
     return "\n".join(lines)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from tables import Row
@@ -109,13 +109,17 @@ _POOLS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A fitted cost law. `errors` are the relative errors on rows of held-out model groups (empty: only one group)."""
+    """A fitted cost law. `errors` are the relative errors on rows of held-out model groups (empty: only one group).
+
+    `domain` is the range of every feature where one group of models is all that is known of a compute-bound class.
+    """
 
     coefficients: dict[str, float]
     rows: int
     models: int
     errors: tuple[float, ...]
     basis: str = "operators"
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def predict(self, features: object) -> float:
         """Instructions for these features."""

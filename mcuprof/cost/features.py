@@ -172,7 +172,14 @@ def _lstm(graph: Graph, op: Op) -> Features:
     x, out = graph.input(op, 0), graph.output(op)
     cells = out.shape[-1]
     steps = out.elements // max(1, cells)
-    return {"const": 1, "macs": steps * 4 * cells * (x.shape[-1] + cells), "steps": steps, "out_elems": out.elements}
+    return {
+        "const": 1,
+        "macs": steps * 4 * cells * (x.shape[-1] + cells),
+        "steps": steps,
+        "depth": x.shape[-1],
+        "cells": cells,
+        "out_elems": out.elements,
+    }
 
 
 def _general(graph: Graph, op: Op) -> Features:

@@ -21,6 +21,8 @@ _SAME_CODE = {
     "cortex-m0": "cortex-m0plus",  # both ARMv6-M
     "cortex-m85": "cortex-m55",  # both ARMv8.1-M with MVE
 }
+# How far from the counted sizes a law of one network is still believed.
+_REACH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,19 @@ class NoData:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """Instructions = Σ coefficient · feature. `error`: median relative error on unseen models, None if untested."""
+    """Instructions = Σ coefficient · feature. `error`: median relative error on held-out rows, None if there were none.
+
+    `domain` is the range of features that were counted, where the law came from one network only.
+    """
 
     coefficients: Mapping[str, float]
     source: str
     error: float | None
+    domain: Mapping[str, tuple[float, float]]
+
+    def covers(self, of: Mapping[str, float]) -> bool:
+        """True unless a feature is far from everything that was counted."""
+        return all(low / _REACH <= of.get(name, 0.0) <= high * _REACH for name, (low, high) in self.domain.items())
 
     def instructions(self, of: Mapping[str, float]) -> float:
         """Instructions for these features; a feature the operator does not have counts as zero."""
@@ -74,7 +84,7 @@ def law_book(core: str, kernels: str) -> LawBook | None:
     if data is None:
         return None
     classes = {
-        name: Law(entry["coefficients"], entry["source"], entry.get("error_median"))
+        name: Law(entry["coefficients"], entry["source"], entry.get("error_median"), entry.get("domain", {}))
         for name, entry in data["classes"].items()
     }
     overhead, checked = data["overhead"], data["validation"]
@@ -97,11 +107,14 @@ def count(graph: Graph, op: Op, book: LawBook) -> Count:
         kernel = kernel_class(graph, op, book.kernels, book.simd)
         law = book.classes.get(kernel)
         if law is None:
-            return Count(kernel, None, f"no data: kernel class {kernel} was not counted on {book.core}")
-        counted = law.instructions(features(graph, op, kernel)) + book.per_operator
+            return Count(kernel, None, f"no data: {kernel} with {book.kernels} kernels was not counted on {book.core}")
+        sizes = features(graph, op, kernel)
+        if not law.covers(sizes):
+            return Count(kernel, None, f"no data: {kernel} was counted in one network only, of other sizes")
+        counted = law.instructions(sizes) + book.per_operator
     except (LookupError, ValueError) as error:
         return Count(op.kind.lower(), None, f"no data: {error}")
-    band = f"±{law.error:.1%} on unseen models" if law.error is not None else "not tested on unseen models"
+    band = f"±{law.error:.1%} held out" if law.error is not None else "nothing to hold out"
     return Count(kernel, round(counted), f"modelled ({band}): {law.source}")
 
 
@@ -115,8 +128,11 @@ def instructions(graph: Graph, core: str, kernels: str) -> int | NoData:
 
 def total(graph: Graph, counts: list[Count], book: LawBook) -> int | NoData:
     """Sum of `counts` and the interpreter; NoData that names the operators without a law when there are any."""
-    unknown = [(op.kind, one.kernel) for op, one in zip(graph.ops, counts, strict=True) if one.instructions is None]
+    unknown = [
+        f"{op.kind}: {one.basis.removeprefix('no data: ')}"
+        for op, one in zip(graph.ops, counts, strict=True)
+        if one.instructions is None
+    ]
     if unknown:
-        named = ", ".join(f"{kind} ({kernel})" for kind, kernel in dict.fromkeys(unknown))
-        return NoData(f"no cost law on {book.core} with {book.kernels} kernels for {named}")
+        return NoData("; ".join(dict.fromkeys(unknown)))
     return round(book.per_inference) + sum(one.instructions or 0 for one in counts)

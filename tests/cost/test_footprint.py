@@ -44,7 +44,7 @@ def bill(kinds: list[str], on: str, kernels: str, model_bytes: int = 0) -> Flash
 
 
 def test_totals_of_linked_firmwares() -> None:
-    """TFLM's default build of seven models: within 2 % without the model (asked: 10 %), never far below."""
+    """TFLM's default build of seven models, without the model: within 3 % (asked: 10 %)."""
     checked = 0
     for row in counted("tflm_code_size_totals.csv"):
         if row["opt"] != "core-Os,kernels-O2" or "(int8 registrations)" in row["model"]:

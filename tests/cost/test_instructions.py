@@ -86,10 +86,24 @@ def test_unknown_core_or_kernels_give_a_reason_and_no_number() -> None:
 def test_an_operator_without_a_law_is_named_and_makes_the_total_unknown() -> None:
     found = instructions(dense(16, 4, DType.FLOAT32), "cortex-m4", "cmsis-nn")
     assert isinstance(found, NoData)
-    assert "FULLY_CONNECTED (fc_f32)" in found.reason
+    assert "FULLY_CONNECTED: fc_f32" in found.reason
     custom = instructions(one_op("CUSTOM:mine", [tensor((1, 4))], tensor((1, 4))), "cortex-m4", "reference")
     assert isinstance(custom, NoData)
     assert "CUSTOM:mine" in custom.reason
+
+
+def test_a_law_of_one_network_is_not_stretched() -> None:
+    """LSTMs were counted in one network (257 or 128 inputs, 128 cells, one step): 1.4 instructions per MAC.
+
+    A network of 28 steps of 20 cells takes 5 (trained_lstm_int8: 574,560 instructions for 113,120 MACs, Cortex-M4).
+    """
+    for steps, depth, cells, known in ((1, 128, 128, True), (1, 200, 100, True), (28, 28, 20, False)):
+        matrices = [tensor((cells, depth), constant=True)] * 4 + [tensor((cells, cells), constant=True)] * 4
+        graph = one_op(
+            "UNIDIRECTIONAL_SEQUENCE_LSTM", [tensor((1, steps, depth)), *matrices], tensor((1, steps, cells))
+        )
+        found = instructions(graph, "cortex-m4", "cmsis-nn")
+        assert isinstance(found, int) == known
 
 
 def test_broken_operands_are_no_data() -> None:
