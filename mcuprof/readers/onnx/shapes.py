@@ -73,7 +73,8 @@ def _fold(net: Net, node: Node) -> bool:
         net.set_value(replace(source, name=node.outputs[0]))
         return True
     if node.op == "Shape" and source is not None:
-        arrays = [np.array(source.shape[slice(node.integer("start"), node.attributes.get("end"))], np.int64)]
+        start, end = node.integer("start"), node.integer("end", len(source.shape))
+        arrays = [np.array(source.shape[start:end], np.int64)]
     elif node.op == "Size" and source is not None:
         arrays = [np.array(source.elements, np.int64)]
     else:
@@ -205,6 +206,8 @@ def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
             for name, value in zip(names, values, strict=True)
             if name
         }
+        if "" in names:
+            types[""] = onnx.TypeProto()  # onnx 1.16 looks absent inputs up, too
         try:
             opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in net.opsets.items()]
             found: Mapping[str, Any] = onnx.shape_inference.infer_node_outputs(
