@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +202,11 @@ def _network() -> bytes:
     net.add("Reshape", "r_d s", "f")
     net.add("Squeeze", "f axes", "y")
     return build(net.nodes, {"x": (FLOAT, [1, 2, 6, 6])}, ["y"], net.constants)
+
+
+def test_onnx_is_imported_only_when_a_file_is_read() -> None:
+    code = "import sys, mcuprof.readers.onnx; sys.exit('onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 NETWORK = _network()

@@ -32,6 +32,8 @@ def evaluate(net: Net, node: Node) -> list[np.ndarray] | None:
     arrays = [net.constant(name) if name else None for name in node.inputs]
     if any(array is None and name for array, name in zip(arrays, node.inputs, strict=True)):
         return None
+    if not net.may_spend(sum(array.size for array in arrays if array is not None)):
+        return None
     try:
         with np.errstate(all="ignore"):
             return rule(node, arrays)

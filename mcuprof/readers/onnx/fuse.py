@@ -13,10 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mcuprof.graph import DType, Quantization, Tensor
+from mcuprof.graph import Quantization, Tensor
+from mcuprof.readers.onnx.bias import int32_bias
 from mcuprof.readers.onnx.evaluate import evaluate
 from mcuprof.readers.onnx.net import ABSENT, Net, Node
-from mcuprof.readers.onnx.qoperator import attach, bias_quantization, parameters
+from mcuprof.readers.onnx.qoperator import attach, parameters
 from mcuprof.readers.onnx.simplify import simplify
 
 MOVES = frozenset(
@@ -41,7 +42,6 @@ _WEIGHTS: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3)),
 }
 _FLOAT_PARAMETERS = {("Clip", 1), ("Clip", 2), ("Resize", 1), ("Resize", 2), ("Upsample", 1)}
-_INT32 = np.iinfo(np.int32)
 
 
 def fuse(net: Net) -> None:
@@ -70,14 +70,6 @@ def _spread(net: Net) -> None:
                 if made is not None and made.quantization is None and made.dtype is source.dtype:
                     known = source.quantization
                     net.values[name] = made if known is None or known.per_channel else replace(made, quantization=known)
-
-
-def _about_equal(stored: Quantization, product: Quantization) -> bool:
-    """True when two bias quantizations differ by rounding only (a shared bias may carry another operator's scale)."""
-    if any(stored.zero_point) or len(stored.scale) not in (1, len(product.scale)):
-        return False
-    left, right = np.array(stored.scale), np.array(product.scale)
-    return bool(np.all(np.abs(left - right) <= 1e-4 * right))
 
 
 class _Fuser:
@@ -262,7 +254,9 @@ class _Fuser:
             if name == ABSENT or not self.net.values[name].dtype.is_float or (node.op, index) in _FLOAT_PARAMETERS:
                 continue
             if index == 2 and node.op in _BIASED:
-                bias = self.integer_bias(name, inputs[0], inputs[1])
+                made = self.constant_dequantizer(name)
+                stored = made.inputs[0] if made is not None else name
+                bias = int32_bias(self.net, stored, self.known[made] if made else None, inputs[0], inputs[1])
                 if bias is None:
                     return None
                 inputs[2] = bias
@@ -276,29 +270,6 @@ class _Fuser:
             if self.known[made].per_channel and not constant:
                 return None
         return inputs if computed else None
-
-    def integer_bias(self, name: str, x: str, weights: str) -> str | None:
-        """An int32 bias with the scale of input × weights: the file's own, or made from what it has."""
-        made = self.constant_dequantizer(name)
-        tensor = self.net.values[made.inputs[0] if made is not None else name]
-        quantization = bias_quantization(self.net, x, weights)
-        if not tensor.is_constant or quantization is None:
-            return None
-        if made is not None and tensor.dtype is DType.INT32 and _about_equal(self.known[made], quantization):
-            return tensor.name
-        if not all(quantization.scale):
-            return None
-        array = self.net.constant(tensor.name)
-        if array is None:
-            return None
-        if made is not None:
-            known = self.known[made]
-            array = (array.astype(np.float64) - np.array(known.zero_point)) * np.array(known.scale)
-        if not np.all(np.isfinite(array)):
-            return None
-        stored = np.clip(np.rint(array / np.array(quantization.scale)), _INT32.min, _INT32.max).astype(np.int32)
-        self.net.note("biases that are not int32 with the scale of input times weights were made so, as converters do")
-        return self.net.add_constant(f"{name}_int32", stored, quantization)
 
     # Weights of operators that stay float -----------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Quantization, Tensor
 
 MAX_ELEMENTS = 2**31  # what a 32-bit target could address even at one bit each
+MAX_SPENT = 1 << 26  # elements of constants that passes may make anew, so that a small hostile file stays small
 ABSENT = ""  # ONNX spells an omitted optional input or output as an empty name
 
 
@@ -99,6 +100,7 @@ class Net:
     bounded: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     opsets: dict[str, int] = field(default_factory=dict)
+    spent: int = 0
     producer: dict[str, Node] = field(default_factory=dict)
     uses: dict[str, dict[Node, None]] = field(default_factory=dict)
 
@@ -247,7 +249,8 @@ class Net:
         """Records a value. Raises ModelError when its declared size is absurd."""
         if tensor.elements > MAX_ELEMENTS:
             raise ModelError(f"tensor {tensor.name!r} declares {tensor.nbytes:,} bytes")
-        self.values[tensor.name] = tensor
+        if tensor.name != ABSENT:
+            self.values[tensor.name] = tensor
 
     def constant(self, name: str) -> np.ndarray | None:
         """Content of the constant `name` (int4 as int8); None when it is computed, stripped or foreign to NumPy."""
@@ -271,6 +274,11 @@ class Net:
             number += 1
             name = f"{hint}#{number}"
         return name
+
+    def may_spend(self, elements: int) -> bool:
+        """Accounts for constants with so many elements; False when the net has used up what passes may make."""
+        self.spent += elements
+        return self.spent <= MAX_SPENT
 
     def add_constant(
         self, hint: str, array: np.ndarray, quantization: Quantization | None = None, dtype: DType | None = None

@@ -15,6 +15,7 @@ import numpy as np
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Quantization
+from mcuprof.readers.onnx.bias import bias_quantization
 from mcuprof.readers.onnx.net import ABSENT, Net, Node
 
 MICROSOFT = "com.microsoft"
@@ -57,15 +58,6 @@ def attach(net: Net, name: str, quantization: Quantization) -> str:
             name = net.fresh(name)
             net.values[name] = replace(tensor, name=name, quantization=quantization)
     return name
-
-
-def bias_quantization(net: Net, x: str, weights: str) -> Quantization | None:
-    """Per output channel: scale of `x` times scale of `weights`, zero point 0."""
-    left, right = net.values[x].quantization, net.values[weights].quantization
-    if left is None or right is None or left.per_channel:
-        return None
-    scales = tuple(float(np.float32(left.scale[0] * scale)) for scale in right.scale)
-    return Quantization(scales, (0,) * len(scales))
 
 
 @dataclass(frozen=True, slots=True)

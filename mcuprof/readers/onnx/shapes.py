@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -65,21 +66,25 @@ def infer(net: Net) -> None:
 
 
 def _fold(net: Net, node: Node) -> bool:
-    if node.op == "Shape" and not node.domain and node.input(0):
-        shape = net.values[node.inputs[0]].shape
-        start, end = node.integer("start"), node.attributes.get("end")
-        arrays: list[np.ndarray] | None = [np.array(shape[slice(start, end)], np.int64)]
-    elif node.op == "Size" and not node.domain and node.input(0):
-        arrays = [np.array(net.values[node.inputs[0]].elements, np.int64)]
+    """Makes the outputs constants, if that is what they are; True when the node has nothing left to do."""
+    source = net.values.get(node.input(0)) if not node.domain else None
+    arrays: list[np.ndarray] | None
+    if node.op == "Identity" and source is not None and source.is_constant and len(node.outputs) == 1:
+        net.set_value(replace(source, name=node.outputs[0]))
+        return True
+    if node.op == "Shape" and source is not None:
+        start, end = node.integer("start"), node.integer("end", len(source.shape))
+        arrays = [np.array(source.shape[start:end], np.int64)]
+    elif node.op == "Size" and source is not None:
+        arrays = [np.array(source.elements, np.int64)]
     else:
         arrays = evaluate(net, node)
     if arrays is None or len(arrays) != len(node.outputs):
         return False
-    packed = net.values[node.inputs[0]].dtype if node.inputs and node.inputs[0] else None
     for name, array in zip(node.outputs, arrays, strict=True):
-        keep = packed if packed is not None and 0 < packed.bits < 8 and array.dtype == np.int8 else None
+        packed = source is not None and 0 < source.dtype.bits < 8 and array.dtype == np.int8
         if name != ABSENT:
-            net.set_value(constant_tensor(name, array, dtype=keep))
+            net.set_value(constant_tensor(name, array, dtype=source.dtype if source is not None and packed else None))
     return True
 
 
@@ -201,6 +206,8 @@ def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
             for name, value in zip(names, values, strict=True)
             if name
         }
+        if "" in names:
+            types[""] = onnx.TypeProto()  # onnx 1.16 looks absent inputs up, too
         try:
             opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in net.opsets.items()]
             found: Mapping[str, Any] = onnx.shape_inference.infer_node_outputs(

@@ -89,6 +89,8 @@ def _fold_normalization(net: Net, node: Node) -> None:
         return
     if {array.shape for array in (gamma, beta, mean, variance)} != {weights.shape[:1]}:
         return
+    if not net.may_spend(weights.size):
+        return
     with np.errstate(all="ignore"):
         factor = gamma / np.sqrt(variance + np.float32(node.number("epsilon", 1e-5)))
         folded = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
