@@ -62,8 +62,9 @@ _ALL = (
     Explanation(
         "M106",
         "no RAM capacity to judge against",
-        "Neither a device nor a RAM budget was named, or the device's memory regions are not in the database.",
-        "Name a device with -d, or a budget with --ram.",
+        "Neither a device nor a RAM budget was named (a note), or the memory layout of the named device is not in the "
+        "database, so that nothing shows that the arena fits in one piece (an error).",
+        "Name a device with -d, or the largest free block of its RAM with --ram.",
     ),
     Explanation(
         "M107",
@@ -87,9 +88,9 @@ _ALL = (
     Explanation(
         "M110",
         "judged as if converted",
-        "TensorFlow Lite Micro does not read ONNX. The model was judged as if each of its operators became the TFLite "
-        "operator of the same meaning; a converter may add or fuse operators.",
-        "Convert the model and check the .tflite file: its numbers are exact.",
+        "The runtime does not read ONNX. The figures are those of a conversion operator by operator; converters fuse, "
+        "fold and transpose, so the converted file can differ.",
+        "Convert the model and check the .tflite file for exact numbers.",
     ),
     # flash
     Explanation(

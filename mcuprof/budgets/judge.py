@@ -10,6 +10,8 @@ from mcuprof.document import Finding, Flash, Latency, Memory, RegionUse, Result,
 from mcuprof.units import format_bytes, format_ms
 
 AD_HOC_REGION = "RAM"
+# What the analysis says of the device's own RAM (layout unknown, arena outside the chip); a RAM budget replaces it.
+_ABOUT_DEVICE_RAM = frozenset({"M106", "M108"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ def judge(result: Result, limits: Limits) -> Result:
 
     A region holds when used + reserved ≤ capacity, where used is the smallest arena that can start plus the stack. The
     latency budget is held against the upper end of the band; without a band it cannot be shown to hold and fails.
-    Findings already in the result stay, and their errors count.
+    Findings already in the result stay, and their errors count, except those about a capacity that a limit replaces.
     """
     memory = msgspec.structs.replace(result.memory, regions=_regions(result.memory, limits))
     capacity = result.flash.capacity_bytes if limits.flash_bytes is None else limits.flash_bytes
@@ -43,9 +45,31 @@ def judge(result: Result, limits: Limits) -> Result:
     )
     if not memory.regions and capacity is None and limits.latency_ms is None:
         found = (_nothing_to_judge(),)
-    findings = result.verdict.findings + found
+    findings = _kept_findings(result, limits) + found
     verdict = Verdict(fits=all(finding.severity != "error" for finding in findings), findings=findings)
     return msgspec.structs.replace(result, memory=memory, flash=flash, verdict=verdict)
+
+
+def _kept_findings(result: Result, limits: Limits) -> tuple[Finding, ...]:
+    kept: list[Finding] = []
+    for finding in result.verdict.findings:
+        if finding.code in _ABOUT_DEVICE_RAM and limits.ram_bytes is not None:
+            continue
+        if finding.code == "F203" and limits.flash_bytes is not None:
+            finding = _incomplete_bill(finding, result.flash, limits.flash_bytes)
+        kept.append(finding)
+    return tuple(kept)
+
+
+def _incomplete_bill(finding: Finding, flash: Flash, budget: int) -> Finding:
+    """An error when the stored model leaves less of the budget than runtimes took: the rule of the analysis."""
+    from mcuprof.analysis import LARGEST_LINKED_RUNTIME_BYTES
+
+    stored = sum(item.bytes for item in flash.items if item.name == "model")
+    if budget - stored >= LARGEST_LINKED_RUNTIME_BYTES:
+        return msgspec.structs.replace(finding, severity="warning")
+    message = f"{finding.message}; the model leaves {format_bytes(max(budget - stored, 0))} for the runtime"
+    return msgspec.structs.replace(finding, severity="error", message=message)
 
 
 def _regions(memory: Memory, limits: Limits) -> tuple[RegionUse, ...]:

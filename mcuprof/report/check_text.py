@@ -82,9 +82,12 @@ def _amounts(region: RegionUse) -> tuple[int, int, int]:
 
 def _flash_rows(page: Page, result: Result) -> list[_Row]:
     flash = result.flash
+    incomplete = any(finding.code == "F203" for finding in result.verdict.findings)
+    prefix = "at least " if incomplete else ""
     if flash.capacity_bytes is None:
-        return [_Row(1, prose(page, "flash", format_bytes(flash.total_bytes), tail="not judged: no capacity known"))]
-    return [_Row(1, meter(page, "flash", 0, flash.total_bytes, flash.capacity_bytes))]
+        words = prefix + format_bytes(flash.total_bytes)
+        return [_Row(1, prose(page, "flash", words, tail="not judged: no capacity known"))]
+    return [_Row(1, meter(page, "flash", 0, flash.total_bytes, flash.capacity_bytes, prefix))]
 
 
 def _peak_rows(page: Page, result: Result) -> list[_Row]:

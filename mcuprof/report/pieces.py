@@ -39,11 +39,13 @@ def prose(
     if limit is not None and len(broken) > limit:
         broken = [*broken[: limit - 1], page.fit(" ".join(broken[limit - 1 :]), width)]
     lines = [line(head("" if index else label, label_style), Piece(part, style)) for index, part in enumerate(broken)]
-    tail = page.fit(page.clean(tail), width)
-    if tail and columns(broken[-1]) + 2 + columns(tail) <= width:
+    if not tail:
+        return lines
+    tail = page.clean(tail)
+    if columns(broken[-1]) + 2 + columns(tail) <= width:
         lines[-1] = (*lines[-1], Piece(f"  {tail}", "dim"))
-    elif tail:
-        lines.append(line(head(""), Piece(tail, "dim")))
+    else:
+        lines += prose(page, "", tail, "dim", limit=2)
     return lines
 
 
@@ -70,16 +72,16 @@ def bar(reserved: int, used: int, capacity: int, width: int = BAR) -> tuple[Piec
     )
 
 
-def meter(page: Page, label: str, reserved: int, used: int, capacity: int) -> list[Line]:
+def meter(page: Page, label: str, reserved: int, used: int, capacity: int, prefix: str = "") -> list[Line]:
     """A labelled bar with its percentage and bytes; the bytes move to a line of their own where it is narrow."""
     needed = reserved + used
-    words = f"{format_bytes(needed)} of {format_size(capacity)}"
+    words = f"{prefix}{format_bytes(needed)} of {format_size(capacity)}"
     label = page.fit(page.clean(label), LABEL - 1)
     share = f"  {percent(needed, capacity):>5}"
     start = line(head(label), *bar(reserved, used, capacity), share)
     if MARGIN + BAR + len(share) + 2 + len(words) <= page.width:
         return [(*start, Piece(f"  {words}"))]
-    return [start, line(head(""), page.fit(f"{needed:,} of {capacity:,} B", page.width - MARGIN))]
+    return [start, line(head(""), page.fit(f"{prefix}{needed:,} of {capacity:,} B", page.width - MARGIN))]
 
 
 def occupied(regions: tuple[RegionUse, ...]) -> list[RegionUse]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcuprof.budgets import CODES, Limits, judge
-from mcuprof.document import Finding, Latency, RegionUse, Result, Strategy, Verdict
+from mcuprof.document import Finding, Flash, FlashItem, Latency, RegionUse, Result, Strategy, Verdict
 from tests.documents import FLASH, LATENCY, MEMORY, NO_DEVICE, RESULT, detailed
 
 NEED = 105_216
@@ -95,6 +95,29 @@ def test_warnings_and_notes_do_not_fail() -> None:
     findings = (Finding("L303", "warning", "w"), Finding("O403", "note", "n"))
     judged = judge(replace(RESULT, verdict=Verdict(True, findings)), Limits())
     assert judged.verdict.fits and judged.verdict.findings == findings
+
+
+@pytest.mark.parametrize("code", ["M106", "M108"])
+def test_a_ram_budget_replaces_what_analysis_said_of_the_devices_ram(code: str) -> None:
+    result = replace(RESULT, verdict=Verdict(True, (Finding(code, "error", "layout"),)))
+    assert not judge(result, Limits()).verdict.fits
+    assert judge(result, Limits(ram_bytes=NEED)).verdict.fits
+    assert not judge(result, Limits(flash_bytes=10**6)).verdict.fits
+
+
+@pytest.mark.parametrize(
+    ("flash_bytes", "fits"),
+    [
+        # the stored model is 333,288 B; the largest linked runtime of device_db/flash took 86,808 B beside it
+        (333_288 + 86_807, False),
+        (333_288 + 86_808, True),
+    ],
+)
+def test_an_incomplete_flash_bill_must_leave_room_for_a_runtime(flash_bytes: int, fits: bool) -> None:
+    flash = Flash(333_288, None, (FlashItem("model", 333_288, "exact"),))
+    found = (Finding("F203", "note", "no device was named: the flash total is a lower bound"),)
+    judged = judge(replace(NO_DEVICE, flash=flash, verdict=Verdict(True, found)), Limits(flash_bytes=flash_bytes))
+    assert judged.verdict.fits == fits
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ D = ("-d", "board")
         (["a.tflite", "broken.tflite", *D, "--ram", "96K"], 3),
         (["broken.tflite", "a.tflite", *D, "--ram", "96K"], 3),
         (["unsupported.tflite", "a.tflite", *D, "--ram", "96K"], 2),
-        (["broken.tflite", "unsupported.tflite", *D], 3),
         # usage
         ([], 2),
         (["a.tflite", "--ram", "96Q"], 2),
@@ -78,6 +77,10 @@ def test_one_bad_model_does_not_stop_the_others(engine: Engine, capsys: Capture)
         "mcuprof: error: odd.tflite: a shape that cannot be",
     ]
     assert captured.out.startswith("FITS  a.tflite on")
+
+
+def test_a_later_and_lesser_error_does_not_hide_the_worst(engine: Engine) -> None:
+    assert main(["check", "broken.tflite", "unsupported.tflite", "a.tflite", *D, "--ram", "96K"]) == 3
 
 
 def test_an_unknown_device_ends_it_before_any_model_is_read(engine: Engine, capsys: Capture) -> None:

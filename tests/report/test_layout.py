@@ -105,6 +105,13 @@ def test_a_verdict_that_needs_a_plan_says_so() -> None:
     assert "with order" not in render(report(FITS), "text")
 
 
+def test_a_lower_bound_is_called_one() -> None:
+    found = Verdict(True, (Finding("F203", "warning", "no code size for CUSTOM"),))
+    for result in (replace(FITS, verdict=found), replace(UNJUDGED, verdict=found)):
+        assert "at least 447,867 B (437.4 KiB)" in render(report(result), "text")
+    assert "at least" not in render(report(FITS), "text")
+
+
 def test_what_was_left_out_is_counted() -> None:
     text = render(report(judge(crowded(), Limits())), "text")
     shown = text.count("  O401") + text.count("  L303") + text.count("  M101")
