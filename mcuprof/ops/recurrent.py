@@ -9,7 +9,6 @@ from __future__ import annotations
 from mcuprof.graph import Graph, Op, Shape
 from mcuprof.ops.operator import InputShapes, Operator, as_stored
 
-
 # Inputs that hold weight matrices. TFLite: four input, four recurrent, one projection; stacked everywhere else.
 _TFLITE_LSTM_MATRICES = (*range(1, 9), 16)
 _STACKED_MATRICES = (1, 2)
