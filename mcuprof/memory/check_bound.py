@@ -75,9 +75,9 @@ class _Keeping:
         """Least bytes in use while operator `number` runs after `done`."""
         total = sum(self.facts.padded(size) for size in self.facts.asked[number])
         for family in self.families:
-            if family.writer == number:
-                total += family.size
-            elif (family.writer < 0 or family.writer in done) and (family.stays or not family.readers <= done):
+            if family.writer == number or (
+                (family.writer < 0 or family.writer in done) and (family.stays or not family.readers <= done)
+            ):
                 total += family.size
         return total - self.saved(number, self.dying(done, number))
 
