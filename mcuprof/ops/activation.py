@@ -21,6 +21,7 @@ from mcuprof.ops.kernel import (
     Inputs,
     Kernel,
     NoKernel,
+    divisor_of,
     is_float,
     is_onnx,
     plain_target,
@@ -93,7 +94,7 @@ _FLOAT: dict[str, FloatFunction] = {
 
 def _relu(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     """Requantized, cut off at the output's zero point."""
-    rescale = rescaler(graph, np.float64(scale_of(x)) / np.float64(scale_of(out)), plain_target(out), float(span(x)))
+    rescale = rescaler(graph, np.float64(scale_of(x)) / np.float64(divisor_of(out)), plain_target(out), float(span(x)))
     zero, floor = zero_of(x), storage(out.dtype).type(zero_of(out))
     return lambda q: np.maximum(rescale(q - zero), floor)
 
@@ -129,7 +130,7 @@ def _sigmoidal(x: Tensor, q: Array, function: Callable[[Array, int], Array], dro
 def _hard_swish8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     """`reference/hard_swish.h` on 16-bit fixed point: x · relu6(x + 3) / 6 from doubling high products."""
     hires = np.float32(1.0 / 128.0) * scale_of(x)
-    out_q, out_shift = numerics.quantize_multiplier(float(hires / scale_of(out)))
+    out_q, out_shift = numerics.quantize_multiplier(float(hires / divisor_of(out)))
     relu_q, relu_shift = numerics.quantize_multiplier(float(hires / np.float32(3.0 / 32768.0)))
 
     def high_product(a: Array, b: int) -> Array:
@@ -158,13 +159,13 @@ def _to_16_bits(q: int) -> int:
 
 
 def _abs8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
-    rescale = rescaler(graph, np.float64(scale_of(x) / scale_of(out)), plain_target(out), float(span(x)))
+    rescale = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), plain_target(out), float(span(x)))
     return lambda q: rescale(np.abs(q - zero_of(x)))
 
 
 def _rsqrt8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     """`RsqrtEvalQuantized`: fixed-point 1/√q with 20 more bits, then requantized; 0 and below give the maximum."""
-    real = 1.0 / (math.sqrt(float(scale_of(x))) * float(scale_of(out)))
+    real = 1.0 / (math.sqrt(float(scale_of(x))) * float(divisor_of(out)))
     q_out, shift_out = numerics.quantize_multiplier(real)
     zero, up = zero_of(out), 20
 
@@ -182,7 +183,7 @@ def _float_table(function: FloatFunction) -> IntegerKernel:
     """`LUTPopulate` for int8: dequantize, apply, multiply by 1 / output scale, round half away, all in float32."""
 
     def prepare(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
-        inverse = np.float32(1) / scale_of(out)
+        inverse = np.float32(1) / divisor_of(out)
 
         def run(q: Array) -> Array:
             real = scale_of(x) * (q - zero_of(x)).astype(np.float32)
@@ -241,8 +242,8 @@ def prepare_leaky_relu(graph: Graph, op: Op) -> Kernel:
     if is_onnx(graph):
         return _onnx_leaky_relu(x, out, alpha)
     to, reach = plain_target(out), float(span(x))
-    above = rescaler(graph, np.float64(scale_of(x) / scale_of(out)), to, reach)
-    below = rescaler(graph, np.float64(scale_of(x) * alpha / scale_of(out)), to, reach)
+    above = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), to, reach)
+    below = rescaler(graph, np.float64(scale_of(x) * alpha / divisor_of(out)), to, reach)
     zero = zero_of(x)
 
     def run(q: Array) -> Array:
@@ -259,7 +260,7 @@ def _onnx_leaky_relu(x: Tensor, out: Tensor, alpha: np.float32) -> Kernel:
 
     def run(q: Array) -> Array:
         real = (q - zero_of(x)).astype(np.float32) * scale_of(x)
-        result = np.rint(np.where(real >= 0, real, real * alpha) / scale_of(out)) + to.zero
+        result = np.rint(np.where(real >= 0, real, real * alpha) / divisor_of(out)) + to.zero
         return np.clip(result, to.low, to.high).astype(to.dtype)
 
     table = by_table(x, run)
@@ -273,7 +274,7 @@ def prepare_prelu(graph: Graph, op: Op) -> Kernel:
         return lambda inputs: (np.where(inputs[0] >= 0, inputs[0], inputs[0] * inputs[1]),)
     if is_onnx(graph):
         raise NoKernel(f"type {x.dtype.value}")
-    a, b, c = (np.float64(scale_of(tensor)) for tensor in (x, slope, out))
+    a, b, c = np.float64(scale_of(x)), np.float64(scale_of(slope)), np.float64(divisor_of(out))
     to = plain_target(out)
     above = rescaler(graph, a / c, to, float(span(x)))
     below = rescaler(graph, a * b / c, to, float(span(x)) * span(slope))

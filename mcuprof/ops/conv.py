@@ -7,8 +7,8 @@ weights OIHW. TRANSPOSE_CONV in TFLite takes (output shape, weights, x, bias).
 from __future__ import annotations
 
 from mcuprof.graph import Graph, Op, Shape
-from mcuprof.ops.geometry import kernel_size, spatial, window, window_size
 from mcuprof.ops.convolve import prepare_conv, prepare_transpose_conv
+from mcuprof.ops.geometry import kernel_size, spatial, window, window_size
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers
 
 

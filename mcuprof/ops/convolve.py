@@ -23,6 +23,7 @@ from mcuprof.ops.kernel import (
     NoKernel,
     Rescaler,
     clamp_float,
+    divisor_of,
     is_float,
     is_onnx,
     matmul_type,
@@ -177,8 +178,8 @@ def conv_multiplier(graph: Graph, x: Tensor, weights: Tensor, out: Tensor) -> Ar
     """
     scales = scales_of(weights)
     if is_onnx(graph):
-        return scale_of(x) * scales / scale_of(out)
-    return np.float64(scale_of(x)) * scales.astype(np.float64) / np.float64(scale_of(out))
+        return scale_of(x) * scales / divisor_of(out)
+    return np.float64(scale_of(x)) * scales.astype(np.float64) / np.float64(divisor_of(out))
 
 
 def _framed(

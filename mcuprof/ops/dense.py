@@ -19,6 +19,7 @@ from mcuprof.ops.kernel import (
     Kernel,
     NoKernel,
     clamp_float,
+    divisor_of,
     is_float,
     is_onnx,
     matmul_type,
@@ -110,7 +111,7 @@ def dense_multiplier(graph: Graph, x: Tensor, weights: Tensor, out: Tensor) -> A
     """
     if is_onnx(graph) or (weights.quantization is not None and weights.quantization.per_channel):
         return conv_multiplier(graph, x, weights, out)
-    return np.float64(scale_of(x) * scale_of(weights)) / np.asarray(scale_of(out), np.float64)
+    return np.float64(scale_of(x) * scale_of(weights)) / np.asarray(divisor_of(out), np.float64)
 
 
 def _matrix(array: Array, tensor: Tensor, transposed: bool, kind: type[Any]) -> Array:

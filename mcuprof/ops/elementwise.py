@@ -20,6 +20,7 @@ from mcuprof.ops.kernel import (
     Rescaler,
     Target,
     clamp_float,
+    divisor_of,
     is_float,
     is_onnx,
     limits,
@@ -69,7 +70,7 @@ def _common_scale(op: Op, x: Tensor, y: Tensor, out: Tensor, shift: int) -> tupl
 
     ADD divides in double; SUB in float32, and only the quotients become double (`CalculateOpDataSub`).
     """
-    a, b, c = scale_of(x), scale_of(y), scale_of(out)
+    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
     twice = np.float32(2) * max(a, b)
     if op.kind == "SUB":
         return np.float64(twice / (np.float32(1 << shift) * c)), np.float64(a / twice), np.float64(b / twice)
@@ -96,7 +97,7 @@ def by_table(tensor: Tensor, function: Callable[[Array], Array]) -> Rescaler:
 
 def _onnx_sum(op: Op, x: Tensor, y: Tensor, out: Tensor, combine: np.ufunc) -> Kernel:
     """`QLinearAdd`: dequantize both, add, quantize, all in float32."""
-    a, b, c = scale_of(x), scale_of(y), scale_of(out)
+    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
     zero_x, zero_y, to = zero_of(x), zero_of(y), target(op, out)
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
@@ -115,7 +116,7 @@ def prepare_mul(graph: Graph, op: Op) -> Kernel:
         return lambda inputs: (clamp_float(op, inputs[0] * inputs[1]),)
     if _is_plain(x):
         return lambda inputs: (inputs[0] * inputs[1],)
-    a, b, c = scale_of(x), scale_of(y), scale_of(out)
+    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
     multiplier = a * b / c if is_onnx(graph) else np.float64(a) * np.float64(b) / np.float64(c)
     rescale = rescaler(graph, multiplier, target(op, out), float(span(x)) * span(y))
     zero_x, zero_y = np.int32(zero_of(x)), np.int32(zero_of(y))
@@ -134,7 +135,7 @@ def prepare_squared_difference(graph: Graph, op: Op) -> Kernel:
     if is_onnx(graph) or x.dtype is not DType.INT8:
         raise NoKernel(f"type {x.dtype.value}")
     shift = 7
-    a, b, c = (np.float64(scale_of(tensor)) for tensor in (x, y, out))
+    a, b, c = np.float64(scale_of(x)), np.float64(scale_of(y)), np.float64(divisor_of(out))
     twice = 2.0 * max(a, b)
     wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
     sides = [

@@ -7,7 +7,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape
-from mcuprof.ops.kernel import Array, Inputs, Kernel, Prepare, is_float, is_onnx, plain_target, scale_of, zero_of
+from mcuprof.ops.kernel import (
+    Array,
+    Inputs,
+    Kernel,
+    Prepare,
+    divisor_of,
+    is_float,
+    is_onnx,
+    plain_target,
+    scale_of,
+    zero_of,
+)
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers, normalize_axis
 
 
@@ -56,7 +67,7 @@ def prepare_concatenation(graph: Graph, op: Op) -> Kernel:
     parts = [graph.tensors[index] for index in op.inputs]
     if not is_onnx(graph) or is_float(out) or all(part.quantization == out.quantization for part in parts):
         return lambda inputs: (np.concatenate(inputs, axis=axis),)
-    to, scale = plain_target(out), scale_of(out)
+    to, scale = plain_target(out), divisor_of(out)
     rows = [(scale_of(part), zero_of(part)) for part in parts]
 
     def run(inputs: Inputs) -> tuple[Array, ...]:

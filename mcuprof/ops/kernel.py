@@ -65,11 +65,22 @@ def scale_of(tensor: Tensor) -> np.float32:
 
 
 def scales_of(tensor: Tensor) -> NDArray[np.float32]:
-    """All scales of a tensor, float32. Raises NoKernel where they are missing, zero, negative or not finite."""
+    """All scales of a tensor, float32; 0 is let through, because a constant of zeros may have it.
+
+    Raises NoKernel where they are missing, negative or not finite.
+    """
     scales = np.array(tensor.quantization.scale if tensor.quantization else (), np.float32)
-    if not len(scales) or not (np.isfinite(scales) & (scales > 0)).all():
+    if not len(scales) or not (np.isfinite(scales) & (scales >= 0)).all():
         raise NoKernel(f"tensor {tensor.name!r} has no usable scale")
     return scales
+
+
+def divisor_of(tensor: Tensor) -> np.float32:
+    """The scale of a tensor whose values are divided by it. Raises NoKernel where it is 0 too."""
+    scale = scale_of(tensor)
+    if scale == 0:
+        raise NoKernel(f"tensor {tensor.name!r} has a scale of 0")
+    return scale
 
 
 def zero_of(tensor: Tensor) -> int:
@@ -109,7 +120,7 @@ def fused_range(op: Op, output: Tensor) -> tuple[int, int]:
 
 def quantized(real: float, tensor: Tensor) -> int:
     """zero point + round-half-away(real / scale), the quotient in float32; not clamped."""
-    return zero_of(tensor) + int(numerics.round_away(np.float32(real) / scale_of(tensor)))
+    return zero_of(tensor) + int(numerics.round_away(np.float32(real) / divisor_of(tensor)))
 
 
 def clamp_float(op: Op, values: Array) -> Array:

@@ -23,6 +23,7 @@ from mcuprof.ops.kernel import (
     NoKernel,
     Rescaler,
     Target,
+    divisor_of,
     is_float,
     plain_target,
     rescaler,
@@ -101,14 +102,16 @@ def _optional(tensor: Tensor | None) -> Any:
 
 def _integer_cell(graph: Graph, op: Op, x: Tensor, hidden: Tensor, cell: Tensor) -> _Cell:
     wide = x.dtype is DType.INT16
-    from_input = [_product(graph, op, x, position, bias, wide) for position, bias in zip(INPUT_WEIGHTS, BIASES, strict=True)]
+    from_input = [
+        _product(graph, op, x, position, bias, wide) for position, bias in zip(INPUT_WEIGHTS, BIASES, strict=True)
+    ]
     from_hidden = [_product(graph, op, hidden, position, None, wide) for position in RECURRENT_WEIGHTS]
     cell_scale = float(scale_of(cell))
     power = round(np.log2(cell_scale))
     reach = 2.0**30
     keep = rescaler(graph, np.float64(_SIGMOID_SCALE), _INT16, reach)
     enter = rescaler(graph, np.float64(_SIGMOID_SCALE**2 / cell_scale), _INT16, reach)
-    leave = rescaler(graph, np.float64(_SIGMOID_SCALE**2 / float(scale_of(hidden))), plain_target(hidden), reach)
+    leave = rescaler(graph, np.float64(_SIGMOID_SCALE**2 / float(divisor_of(hidden))), plain_target(hidden), reach)
     clip = min(int(op.number("cell_clip") / cell_scale), 32767) if op.number("cell_clip") > 0 else 32767
     # The state's scale 2^power is brought to Q3.12: to the left within the table's multiplier, else a rounding shift.
     left = 12 + power

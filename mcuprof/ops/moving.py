@@ -74,7 +74,9 @@ def _strided_slice(graph: Graph, op: Op) -> Kernel:
             if shrunk >> axis & 1:
                 index.append(begin)
             else:
-                index.append(slice(None if no_begin >> axis & 1 else begin, None if no_end >> axis & 1 else end, stride))
+                index.append(
+                    slice(None if no_begin >> axis & 1 else begin, None if no_end >> axis & 1 else end, stride)
+                )
         return (np.ascontiguousarray(inputs[0][tuple(index)]).reshape(shape),)
 
     return run

@@ -91,7 +91,9 @@ def _separable(w: Window, frame: Array, combine: np.ufunc) -> Array:
 def _in_order(w: Window, frame: Array) -> Array:
     """The sum of each window cell by cell, row by row, as the reference loop adds floats."""
     rows = [_every(frame, k * w.dilation_h, w.out_h, w.stride_h, 1) for k in range(w.kernel_h)]
-    return _reduce(np.add, [_every(r, k * w.dilation_w, w.out_w, w.stride_w, 2) for r in rows for k in range(w.kernel_w)])
+    return _reduce(
+        np.add, [_every(r, k * w.dilation_w, w.out_w, w.stride_w, 2) for r in rows for k in range(w.kernel_w)]
+    )
 
 
 def _every(frame: Array, start: int, count: int, stride: int, axis: int) -> Array:

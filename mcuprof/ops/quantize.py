@@ -15,6 +15,7 @@ from mcuprof.ops.kernel import (
     Array,
     Inputs,
     Kernel,
+    divisor_of,
     is_float,
     is_onnx,
     limits,
@@ -34,7 +35,7 @@ def prepare_quantize(graph: Graph, op: Op) -> Kernel:
     """float32 → integers: round(x / scale) + zero point, the quotient in float32. Integers → integers: requantization."""
     x, out = graph.input(op, 0), graph.output(op)
     if not is_float(x):
-        multiplier = np.float64(scale_of(x)) / np.float64(scale_of(out))
+        multiplier = np.float64(scale_of(x)) / np.float64(divisor_of(out))
         rescale = rescaler(graph, multiplier, plain_target(out), float(span(x)))
         zero = zero_of(x)
         return lambda inputs: (rescale(inputs[0].astype(np.int32) - zero),)

@@ -16,6 +16,7 @@ from mcuprof.ops.kernel import (
     Inputs,
     Kernel,
     NoKernel,
+    divisor_of,
     float_rescaler,
     is_float,
     is_onnx,
@@ -86,7 +87,7 @@ def _plain_total(rows: Array, mean: bool) -> Array:
 
 def _tflm_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
     """`QuantizedMeanOrSum`: the mean's 1/count goes into the multiplier, truncated."""
-    q, shift = quantize_multiplier(float(np.float64(scale_of(x)) / np.float64(scale_of(out))))
+    q, shift = quantize_multiplier(float(np.float64(scale_of(x)) / np.float64(divisor_of(out))))
     if mean:
         up = min(count.bit_length() - 1, 32, 31 + shift)
         q, shift = (q << up) // count, shift - up
@@ -101,7 +102,7 @@ def _tflm_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
 
 def _onnx_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
     """`QLinearGlobalAveragePool`: sum − zero·count, times float32(scale x / (scale out · count))."""
-    divisor = scale_of(out) * np.float32(count) if mean else scale_of(out)
+    divisor = divisor_of(out) * np.float32(count) if mean else divisor_of(out)
     rescale = float_rescaler(np.asarray(scale_of(x) / divisor, np.float32), plain_target(out))
     return lambda total: rescale(total - zero_of(x) * count)
 

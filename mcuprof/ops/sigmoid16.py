@@ -12,6 +12,7 @@ import numpy as np
 
 from mcuprof.graph import Tensor
 from mcuprof.ops.kernel import Array, Kernel, scale_of
+from mcuprof.ops.numerics import round_away
 
 # sigmoid(i / 24) in Q0.16, the kernels' `sigmoid_table_uint16`; 24 = 3 · 2^3 stretches the table to ±10.7.
 TABLE = np.minimum(np.floor(65536.0 / (1.0 + np.exp(-np.arange(256) / 24.0)) + 0.5), 65535).astype(np.int64)
@@ -32,7 +33,7 @@ def _input_multiplier(scale: float, pot_shifts: tuple[int, ...]) -> tuple[int, i
     multiplier, shift = scale * 4096.0 * 3.0, 0
     while multiplier <= 32767.0 / 2.0 and shift <= 30:
         multiplier, shift = multiplier * 2.0, shift + 1
-    return int(multiplier), shift
+    return int(round_away(multiplier)), shift
 
 
 def _scaled(x: Array, multiplier: int, shift: int) -> Array:

@@ -16,6 +16,7 @@ from mcuprof.ops.kernel import (
     NoKernel,
     Target,
     clamp_float,
+    divisor_of,
     is_float,
     is_onnx,
     limits,
@@ -44,7 +45,9 @@ def prepare_svdf(graph: Graph, op: Op) -> Kernel:
         matrix, taps = np.ascontiguousarray(features.array().T), time.array()
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
-            shifted = np.concatenate([inputs[4].reshape(register)[..., 1:], np.empty((batch, filters, 1), np.float32)], 2)
+            shifted = np.concatenate(
+                [inputs[4].reshape(register)[..., 1:], np.empty((batch, filters, 1), np.float32)], 2
+            )
             shifted[..., -1] = in_order(inputs[0].reshape(batch, -1), matrix)
             products = np.add.accumulate(shifted * taps, axis=-1)[..., -1].reshape(batch, -1, rank)
             total = np.zeros((batch, filters // rank), np.float32)
@@ -60,8 +63,10 @@ def prepare_svdf(graph: Graph, op: Op) -> Kernel:
     taps64 = time.array().astype(np.int64)
     state_target = Target(0, *limits(state.dtype), storage(state.dtype))
     # Products of scales in float32, as `PrepareSvdf` forms them.
-    first = rescaler(graph, np.float64(scale_of(x) * scale_of(features) / scale_of(state)), state_target, 2.0**31)
-    second = rescaler(graph, np.float64(scale_of(state) * scale_of(time) / scale_of(out)), plain_target(out), 2.0**31)
+    first = rescaler(graph, np.float64(scale_of(x) * scale_of(features) / divisor_of(state)), state_target, 2.0**31)
+    second = rescaler(
+        graph, np.float64(divisor_of(state) * scale_of(time) / divisor_of(out)), plain_target(out), 2.0**31
+    )
     zero = zero_of(x)
     constant_bias = 0 if bias is None else bias.array().reshape(-1).astype(np.int64)
 
