@@ -294,6 +294,7 @@ def prepare_cast(graph: Graph, op: Op) -> Kernel:
     return lambda inputs: (inputs[0].astype(dtype),)
 
 
+POINTWISE = (*_FLOAT, "LEAKY_RELU", "PRELU", "CAST", "LOGICAL_NOT")
 OPERATORS = (
     *(Operator(kind, same_shape, kernel=partial(_prepare, kind)) for kind in _FLOAT),
     Operator("LEAKY_RELU", same_shape, kernel=prepare_leaky_relu),

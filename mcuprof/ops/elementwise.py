@@ -230,4 +230,5 @@ _KERNELS: dict[str, Prepare] = {
     "SELECT_V2": _on_values(np.where),
 }
 
+ELEMENTWISE = tuple(_KERNELS)
 OPERATORS = tuple(Operator(kind, broadcast, kernel=prepare) for kind, prepare in _KERNELS.items())
