@@ -49,12 +49,7 @@ def prepare_conv(graph: Graph, op: Op) -> Kernel:
         raise NoKernel("float activations with integer weights")
     if is_float(x):
         accumulate = make(w, weights.astype(np.float32), np.dtype(np.float32), not is_onnx(graph))
-        bias = _bias(graph, op, 2, np.float32)
-
-        def finish(acc: Array) -> Array:
-            return clamp_float(op, acc if bias is None else acc + bias)
-
-        return _framed(graph, op, w, np.dtype(np.float32), 0, accumulate, finish)
+        return _framed(graph, op, w, np.dtype(np.float32), 0, accumulate, _finish_float(graph, op, 2))
     bound, kind = _bound(graph, op, weights, 2, x)
     accumulate = make(w, weights.astype(kind), np.dtype(kind), False)
     return _framed(
@@ -79,10 +74,7 @@ def prepare_transpose_conv(graph: Graph, op: Op) -> Kernel:
     kind: type[Any] = np.float32
     zero = 0
     if is_float(x):
-        bias = _bias(graph, op, bias_at, np.float32)
-
-        def finish(acc: Array) -> Array:
-            return clamp_float(op, acc if bias is None else acc + bias)
+        finish = _finish_float(graph, op, bias_at)
     else:
         weights = weights.astype(np.int64) - _weight_zero(graph.input(op, 1), -1, 4)
         bound, kind = _bound(graph, op, weights.reshape(-1, w.in_c, w.out_c), bias_at, x)
@@ -152,6 +144,11 @@ def _bound(graph: Graph, op: Op, weights: Array, bias_at: int, x: Tensor) -> tup
     bias = _bias(graph, op, bias_at, np.float64)
     bound = float(np.max(reach if bias is None else reach + np.abs(bias), initial=0.0))
     return bound, matmul_type(bound)
+
+
+def _finish_float(graph: Graph, op: Op, bias_at: int) -> Rescaler:
+    bias = _bias(graph, op, bias_at, np.float32)
+    return lambda acc: clamp_float(op, acc if bias is None else acc + bias)
 
 
 def _finish(

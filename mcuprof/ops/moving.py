@@ -178,7 +178,7 @@ def _batch_to_space(graph: Graph, op: Op) -> Kernel:
 
 
 def _reverse(graph: Graph, op: Op) -> Kernel:
-    return lambda inputs: (np.ascontiguousarray(np.flip(inputs[0], _integers(inputs[1]))),)
+    return lambda inputs: (np.ascontiguousarray(np.flip(inputs[0], tuple(_integers(inputs[1])))),)
 
 
 def _fill(graph: Graph, op: Op) -> Kernel:
@@ -204,7 +204,8 @@ def _update_slice(graph: Graph, op: Op) -> Kernel:
         result = inputs[0].copy()
         places = zip(_integers(inputs[2]), result.shape, inputs[1].shape, strict=True)
         begins = [min(max(begin, 0), size - part) for begin, size, part in places]
-        result[tuple(slice(b, b + part) for b, part in zip(begins, inputs[1].shape, strict=True))] = inputs[1]
+        region = tuple(slice(begin, begin + part) for begin, part in zip(begins, inputs[1].shape, strict=True))
+        result[region] = inputs[1]
         return (result,)
 
     return run

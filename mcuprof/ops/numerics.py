@@ -60,7 +60,7 @@ def saturate32(x: Integers) -> Integers:
 
 def srdhm(a: ArrayLike, b: ArrayLike) -> Integers:
     """`SaturatingRoundingDoublingHighMul` of int32 values: (a·b + 2^30) >> 31, halves up; saturates at INT32_MAX."""
-    return np.minimum((np.asarray(a, np.int64) * b + (1 << 30)) >> 31, INT32_MAX)
+    return np.minimum((np.asarray(a, np.int64) * np.asarray(b, np.int64) + (1 << 30)) >> 31, INT32_MAX)
 
 
 def rounding_divide_by_pot(x: Integers, exponent: ArrayLike) -> Integers:

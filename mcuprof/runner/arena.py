@@ -26,20 +26,31 @@ _VIEWS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
 class Plan(Protocol):
-    """What execution needs of `memory.plan.MemoryPlan`: see there."""
+    """What execution needs of `memory.plan.MemoryPlan`: the fields of the same names."""
 
     @property
-    def order(self) -> Sequence[int]: ...
+    def order(self) -> Sequence[int]:
+        """Operator indices in the order they run."""
+
     @property
-    def offsets(self) -> Sequence[int | None]: ...
+    def offsets(self) -> Sequence[int | None]:
+        """First byte by tensor index; None outside the arena."""
+
     @property
-    def lifetimes(self) -> Sequence[tuple[int, int] | None]: ...
+    def lifetimes(self) -> Sequence[tuple[int, int] | None]:
+        """First and last position in `order`, by tensor index."""
+
     @property
-    def scratch(self) -> Sequence[Sequence[tuple[int, int]]]: ...
+    def scratch(self) -> Sequence[Sequence[tuple[int, int]]]:
+        """Per operator, its scratch blocks as (offset, bytes)."""
+
     @property
-    def strategy(self) -> str: ...
+    def strategy(self) -> str:
+        """The in-place strategy."""
+
     @property
-    def arena_bytes(self) -> int: ...
+    def arena_bytes(self) -> int:
+        """Size of the arena."""
 
 
 def evaluate_in_arena(
@@ -75,8 +86,9 @@ class _Arena:
             self.store(tensor, value)
         for position, index in enumerate(self.plan.order):
             values.update(self.step(index))
-            for tensor in self.dying.get(position, ()):
-                self.bury(tensor)
+            if position < len(self.plan.order) - 1:  # what lives to the end is still the caller's to read
+                for tensor in self.dying.get(position, ()):
+                    self.bury(tensor)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
                 self.claim(tensor, "the caller")
@@ -105,7 +117,11 @@ class _Arena:
         if shared:
             results = self.in_strips(index, operands)
         else:
-            results = run_operator(self.program, index, operands, self.state)
+            # A kernel may return a view of its input; what leaves the arena must not change with it.
+            results = tuple(
+                value.copy() if np.may_share_memory(value, self.bytes) else value
+                for value in run_operator(self.program, index, operands, self.state)
+            )
             for tensor, value in zip(op.outputs, results, strict=False):
                 if tensor != ABSENT:
                     self.store(tensor, value)
@@ -140,7 +156,7 @@ class _Arena:
             found = operand(self.program, tensor, self.outside, self.state)
             if found is None and tensor != ABSENT:
                 raise PlanError(f"{reader} runs before tensor {self.name(tensor)} is written")
-            return found  # type: ignore[no-any-return]
+            return found
         self.claim(tensor, reader)
         spec = self.graph.tensors[tensor]
         return self.bytes[place].view(storage(spec.dtype)).reshape(spec.shape)
