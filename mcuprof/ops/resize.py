@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape
-from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, is_float, storage
+from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, is_float, is_onnx, storage
 from mcuprof.ops.numerics import round_away, truncating_divide
 from mcuprof.ops.operator import InputShapes, Operator, as_stored, constant_integers
 
@@ -24,7 +24,7 @@ def resize_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...
 
 def prepare_nearest(graph: Graph, op: Op) -> Kernel:
     """`GetNearestNeighbor`, in float32, along both axes."""
-    _, rows, columns, _ = _nhwc(graph, op)
+    nchw, rows, columns = _geometry(graph, op)
     corners, centers = bool(op.integer("align_corners")), bool(op.integer("half_pixel_centers"))
 
     def sources(size: int, count: int) -> Array:
@@ -33,40 +33,47 @@ def prepare_nearest(graph: Graph, op: Op) -> Kernel:
         return np.clip(round_away(position) if corners else np.floor(position), 0, size - 1).astype(np.int64)
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
-        _, height, width, _ = inputs[0].shape
-        return (inputs[0][:, sources(height, rows)][:, :, sources(width, columns)],)
+        image = np.moveaxis(inputs[0], 1, -1) if nchw else inputs[0]
+        _, height, width, _ = image.shape
+        result = image[:, sources(height, rows)][:, :, sources(width, columns)]
+        return (np.ascontiguousarray(np.moveaxis(result, -1, 1) if nchw else result),)
 
     return run
 
 
 def prepare_bilinear(graph: Graph, op: Op) -> Kernel:
     """`ResizeBilinear` for floats, `ResizeBilinearInteger` for integers."""
-    _, rows, columns, _ = _nhwc(graph, op)
+    if is_onnx(graph) and not is_float(graph.input(op, 0)):
+        raise NoKernel("an integer kernel under ONNX Runtime")
+    nchw, rows, columns = _geometry(graph, op)
     x = graph.input(op, 0)
     corners, centers = bool(op.integer("align_corners")), bool(op.integer("half_pixel_centers"))
     between = _between_floats if is_float(x) else _between_integers
     dtype = storage(x.dtype)
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
-        _, height, width, _ = inputs[0].shape
+        image = np.moveaxis(inputs[0], 1, -1) if nchw else inputs[0]
+        _, height, width, _ = image.shape
         low_y, high_y, dy, one = between(height, rows, corners, centers)
         low_x, high_x, dx, _ = between(width, columns, corners, centers)
-        x = inputs[0] if is_float(graph.input(op, 0)) else inputs[0].astype(np.int64)
-        upper, lower = x[:, low_y], x[:, high_y]
+        real = image if is_float(x) else image.astype(np.int64)
+        upper, lower = real[:, low_y], real[:, high_y]
         dy, dx = dy[:, None, None], dx[:, None]
         total = upper[:, :, low_x] * (one - dy) * (one - dx) + lower[:, :, low_x] * dy * (one - dx)
         total = total + upper[:, :, high_x] * (one - dy) * dx + lower[:, :, high_x] * dy * dx
-        if x.dtype == np.float32:
-            return (total,)
-        return (truncating_divide(total + np.where(total > 0, 1 << 19, -(1 << 19)), 1 << 20).astype(dtype),)
+        if not is_float(x):
+            total = truncating_divide(total + np.where(total > 0, 1 << 19, -(1 << 19)), 1 << 20).astype(dtype)
+        return (np.ascontiguousarray(np.moveaxis(total, -1, 1) if nchw else total),)
 
     return run
 
 
-def _nhwc(graph: Graph, op: Op) -> Shape:
-    if op.text("layout", "NHWC") == "NCHW" or len(graph.output(op).shape) != 4:
-        raise NoKernel("layout NCHW")
-    return graph.output(op).shape
+def _geometry(graph: Graph, op: Op) -> tuple[bool, int, int]:
+    """(channels second, output height, output width)."""
+    nchw, shape = op.text("layout", "NHWC") == "NCHW", graph.output(op).shape
+    if len(shape) != 4:
+        raise NoKernel(f"{len(shape)} dimensions")
+    return (True, shape[2], shape[3]) if nchw else (False, shape[1], shape[2])
 
 
 def _between_floats(size: int, count: int, corners: bool, centers: bool) -> tuple[Array, Array, Array, np.float32]:

@@ -15,7 +15,8 @@ import numpy as np
 from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, DType, Graph, Op
 from mcuprof.ops import OPERATORS
-from mcuprof.ops.kernel import Array, Kernel, NoKernel, storage, zero_of
+from mcuprof.ops.floating import through_floats
+from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
 
 @dataclass(slots=True)
@@ -81,9 +82,18 @@ def prepare_kernel(graph: Graph, op: Op) -> Kernel:
     if operator is None or operator.kernel is None:
         raise NoKernel("not executed by mcuprof")
     try:
-        return operator.kernel(graph, op)
+        return _in_its_numerics(operator.kernel, graph, op)
     except (LookupError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise NoKernel(f"its operands do not fit ({str(error) or type(error).__name__})") from error
+
+
+def _in_its_numerics(prepare_it: Prepare, graph: Graph, op: Op) -> Kernel:
+    try:
+        return prepare_it(graph, op)
+    except NoKernel:
+        if not is_onnx(graph):
+            raise
+        return through_floats(prepare_it, graph, op)
 
 
 def _no_kernel_needed(inputs: Sequence[Any]) -> tuple[Array, ...]:
