@@ -167,7 +167,7 @@ def prepare_l2_normalization(graph: Graph, op: Op) -> Kernel:
         squares = (centered * centered).sum(axis=-1)
         pairs = [numerics.inverse_sqrt_multiplier(int(value)) for value in squares.reshape(-1)]
         q, shift = np.array(pairs, np.int64).T.reshape(2, *squares.shape, 1)
-        result = numerics.multiply_by_quantized_multiplier(128 * centered, q, shift)
+        result = numerics.multiply_by_quantized_multiplier(centered, q, shift + 7)
         return (np.clip(result, -128, 127).astype(np.int8),)
 
     return run8

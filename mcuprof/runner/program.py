@@ -15,6 +15,7 @@ import numpy as np
 from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, DType, Graph, Op
 from mcuprof.ops import OPERATORS
+from mcuprof.ops.computed import at_run_time
 from mcuprof.ops.floating import through_floats
 from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
@@ -93,7 +94,10 @@ def _in_its_numerics(prepare_it: Prepare, graph: Graph, op: Op) -> Kernel:
     except NoKernel:
         if not is_onnx(graph):
             raise
+    try:
         return through_floats(prepare_it, graph, op)
+    except NoKernel:
+        return at_run_time(prepare_it, graph, op)
 
 
 def _no_kernel_needed(inputs: Sequence[Any]) -> tuple[Array, ...]:
