@@ -16,6 +16,14 @@ from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, Prepare, limits,
 from mcuprof.ops.quantize import along_axis
 
 
+def is_float_island(op: Op) -> bool:
+    """True for the product of a QDQ model: a float operator between DequantizeLinear and QuantizeLinear.
+
+    Its sums round in float32, which decides ties otherwise than an integer sum does.
+    """
+    return op.source in ("Conv", "Gemm", "MatMul")
+
+
 def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
     """The operator's float kernel between dequantized inputs and a quantized output."""
     reals = {index for index in (*op.inputs, *op.outputs) if index != ABSENT and _is_quantized(graph.tensors[index])}

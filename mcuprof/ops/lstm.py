@@ -15,7 +15,6 @@ import numpy as np
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops import sigmoid16
 from mcuprof.ops.activation import _float_logistic, in_double
-from mcuprof.ops.convolve import in_order
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -30,6 +29,7 @@ from mcuprof.ops.kernel import (
     scale_of,
     zero_of,
 )
+from mcuprof.ops.sums import product
 
 # Positions among the 24 inputs; gates are in the order input, forget, cell, output.
 INPUT_WEIGHTS, RECURRENT_WEIGHTS, BIASES, HIDDEN, CELL = range(1, 5), range(5, 9), range(12, 16), 18, 19
@@ -87,7 +87,7 @@ def _float_cell(graph: Graph, op: Op) -> _Cell:
 
     def gates(x: Array, h: Array) -> list[Array]:
         rows = zip(weights, biases, recurrent, strict=True)
-        return [(in_order(x, w) + b) + in_order(h, r) for w, b, r in rows]
+        return [(product(x, w, "reference") + b) + product(h, r, "reference") for w, b, r in rows]
 
     def update(forget: Array, cell: Array, enter: Array, new: Array) -> Array:
         value = forget * cell + enter * new
