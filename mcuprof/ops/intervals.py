@@ -9,8 +9,8 @@ Inputs may hold every value of their type. From there bounds follow the operator
   taps that padding leaves inside the input, and pass the bounds through requantization, which is monotone because
   multipliers are not negative.
 
-What is not known to be monotone, wider than 16 bits, float or stateful is left unbounded (type's range, or absent), so an
-interval never excludes a value that can occur. Correlation between operands is ignored.
+What is not known to be monotone, wider than 16 bits, float or stateful is left unbounded (type's range, or absent), so
+an interval never excludes a value that can occur. Correlation between operands is ignored.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _compact(interval: Interval) -> Interval:
     return Interval(low, high)
 
 
-# Operators whose own kernel gives the bounds -----------------------------------------------------------------------------
+# Operators whose own kernel gives the bounds ------------------------------------------------------------------------
 
 
 def _kernel(graph: Graph, op: Op) -> Kernel:
@@ -194,7 +194,7 @@ def _table(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...]:
     return (Interval(np.array([p.min() for p in parts])[inverse], np.array([p.max() for p in parts])[inverse]),)
 
 
-# Products with weights ---------------------------------------------------------------------------------------------------
+# Products with weights ----------------------------------------------------------------------------------------------
 
 
 def _convolution(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...]:
@@ -253,7 +253,7 @@ def filters(graph: Graph, op: Op, w: Window | None = None) -> Array:
         return (matrix - (zeros if zeros.any() else 0.0))[None]
     nchw = op.text("layout", "NHWC") == "NCHW"
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
-    # To [rows, columns, Cin / groups, Cout] from OHWI, from ONNX's OIHW, or from TFLite's depthwise [1, rows, columns, C].
+    # To [rows, columns, Cin / groups, Cout] from OHWI, ONNX's OIHW, or TFLite's depthwise [1, rows, columns, C].
     if weights.ndim == 3:
         weights = weights[:, :, None] if nchw else weights[:, None]
     order = (2, 3, 1, 0) if nchw else (1, 2, 0, 3) if depthwise else (1, 2, 3, 0)
