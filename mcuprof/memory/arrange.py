@@ -57,7 +57,8 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
         if placement.bytes > floor and time.monotonic() < deadline:
             relaxed = [Overlay(item.source, item.target, item.distance, exact=False) for item in active]
             free = _place(problem, order, spans, relaxed, [], floor, max(0.0, deadline - time.monotonic()))
-            bound, proof = free.bound, free.proof
+            if free.bound > floor:
+                bound, proof = free.bound, "search"
     scratch = _scratch(problem, order, placement, taken)
     return Arrangement(placement.offsets[: len(problem.buffers)], scratch, placement.bytes, bound, proof, witness)
 
