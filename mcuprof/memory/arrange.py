@@ -38,7 +38,7 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
     floor = max(used)
     witness = order[used.index(floor)]
     spans = lifetimes(problem, order)
-    active = _active(problem, order, spans)
+    active = active_overlays(problem, order)
     exact = [overlay for overlay in active if overlay.exact]
     best: tuple[Placement, list[Overlay]] | None = None
     choices = _choices(problem, order, spans, exact, floor) if exact else [[]]
@@ -63,8 +63,9 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
     return Arrangement(placement.offsets[: len(problem.buffers)], scratch, placement.bytes, bound, proof, witness)
 
 
-def _active(problem: Problem, order: Sequence[int], spans: Sequence[Lifetime]) -> list[Overlay]:
+def active_overlays(problem: Problem, order: Sequence[int]) -> list[Overlay]:
     """Overlays whose source dies at the step that may take it, in the order of these steps."""
+    spans = lifetimes(problem, order)
     return [
         overlay
         for position, step in enumerate(order)
