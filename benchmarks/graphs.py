@@ -1,7 +1,7 @@
 """Irregular networks, built by hand: what operator ordering is hard on.
 
-Cells follow the published genotypes (NASNet-A: Zoph 2018; AmoebaNet-A: Real 2019; DARTS: Liu 2019; PNASNet-5: Liu 2018) in
-the network of the DARTS code: int8 NHWC feature maps, batch normalisation folded, ReLU before each convolution as an
+Cells follow the published genotypes (NASNet-A: Zoph 2018; AmoebaNet-A: Real 2019; DARTS: Liu 2019; PNASNet-5: Liu 2018)
+in the network of the DARTS code: int8 NHWC feature maps, batch normalisation folded, ReLU before each convolution as an
 operator of its own, a separable convolution as two pairs of depthwise and pointwise ones. RandWire follows Xie 2019.
 """
 
@@ -116,7 +116,7 @@ def nas(name: str, cells: tuple[Cell, Cell], *, size: int, repeats: int, channel
 
 
 def randwire(nodes: int, cells: int, seed: int, *, single: bool, size: int = 28, channels: int = 78) -> Graph:
-    """Watts-Strogatz(nodes, 4, 0.75) cells; a node sums its inputs, then ReLU, depthwise, pointwise, or is one operator."""
+    """Watts-Strogatz(nodes, 4, 0.75) cells; a node is a sum, ReLU, depthwise, pointwise; or a single operator."""
     rng = random.Random(seed)
     net = Net(size * 2, size * 2, channels // 2)
     x = net.conv(net.input, channels, 2)
