@@ -75,9 +75,8 @@ class _Keeping:
         """Least bytes in use while operator `number` runs after `done`."""
         total = sum(self.facts.padded(size) for size in self.facts.asked[number])
         for family in self.families:
-            if family.writer == number or (
-                (family.writer < 0 or family.writer in done) and (family.stays or not family.readers <= done)
-            ):
+            present = family.writer < 0 or family.writer in done
+            if family.writer == number or (present and (family.stays or not family.readers <= done)):
                 total += family.size
         return total - self.saved(number, self.dying(done, number))
 
