@@ -67,7 +67,7 @@ def _dequantize(graph: Graph, op: Op) -> Kernel:
 
 
 def _spread(op: Op, inputs: Inputs) -> tuple[Array, Array]:
-    """Scale and zero point (int64) in a shape that broadcasts with x: along `axis` (ONNX's default is 1), or by blocks."""
+    """Scale and zero point (int64), shaped to broadcast with x: along `axis` (ONNX's default is 1), or by blocks."""
     x, scale = inputs[0], inputs[1]
     zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros(scale.shape, np.int64)
     return _along(op, x, scale), _along(op, x, zero.astype(np.int64))

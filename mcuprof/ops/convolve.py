@@ -1,9 +1,9 @@
 """Kernels of the convolutions, int8, int16 × int8, int4 weights and float32.
 
-Integers: Σ (x − zx)·(w − zw) + bias as a float matrix product within the exact-integer bound (`kernel.matmul_type`), then
-the runtime's requantization. TFLite `reference/integer_ops/conv.h`, `depthwise_conv.h`, `transpose_conv.h`; ONNX Runtime
-QLinearConv. Floats accumulate tap by tap in the order of TFLM's reference loops (rows, columns, channels; bias last),
-so that they round alike.
+Integers: Σ (x − zx)·(w − zw) + bias as a float matrix product within the exact-integer bound (`kernel.matmul_type`),
+then the runtime's requantization. TFLite `reference/integer_ops/conv.h`, `depthwise_conv.h`, `transpose_conv.h`; ONNX
+Runtime QLinearConv. Floats accumulate tap by tap in the order of the runtime's loops (`sums`; TFLM: rows, columns,
+channels; bias last), so that they round alike.
 """
 
 from __future__ import annotations
