@@ -121,7 +121,7 @@ def _blocks(facts: Facts) -> Iterator[_Block]:
 
 
 def _overlaps(facts: Facts) -> Iterator[Violation]:
-    """Blocks in use at one position must be disjoint, or views, or an output on an input that dies as the rules allow."""
+    """Blocks in use at one position must be disjoint, views, or an output on a dying input as the rules allow."""
     alive: list[_Block] = []
     for block in sorted(_blocks(facts), key=lambda item: item.first):
         alive = [other for other in alive if other.last >= block.first]

@@ -9,6 +9,7 @@ only word, and only its consistency with the rest is checked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from itertools import chain, combinations
 
 from mcuprof.memory.facts import Facts
@@ -41,8 +42,24 @@ def bound_errors(facts: Facts) -> Iterator[str]:
             yield f"the lower bound is {plan.lower_bound_bytes} bytes, its witness {plan.witness} shows {shown}"
     elif plan.proof != "search":
         yield f"no proof is called {plan.proof!r}"
-    elif plan.schedule == "optimal" and _replay(facts, keeping, plan.lower_bound_bytes):
+    elif plan.schedule == "optimal" and _by_peaks(facts) and _replay(facts, keeping, plan.lower_bound_bytes):
         yield f"the lower bound is {plan.lower_bound_bytes} bytes, some order needs less"
+
+
+def _by_peaks(facts: Facts) -> bool:
+    """Whether the bound is one on peaks: a bound above the plan's own peak says that lower peaks cannot be placed."""
+    return facts.plan.lower_bound_bytes <= max(facts.plan.footprints, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """Tensors that are the same bytes: their padded size, who writes them (−1 the caller), who reads any of them."""
+
+    root: int
+    size: int
+    writer: int
+    readers: frozenset[int]
+    stays: bool
 
 
 class _Keeping:
@@ -50,27 +67,19 @@ class _Keeping:
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self.loaded = [t for t in facts.tensors if t not in facts.writer]
-        families = {id(family): family for family in facts.views.values()}
-        self.families = [sorted(family, key=lambda t: facts.writer.get(t, -1)) for family in families.values()]
-        self.size = {
-            tensor: max(facts.padded(facts.graph.tensors[view].nbytes) for view in facts.views[tensor])
-            for tensor in facts.tensors
-        }
+        self.families = [_family(facts, family) for family in {id(f): f for f in facts.views.values()}.values()]
+        self.size = {tensor: family.size for family in self.families for tensor in facts.views[family.root]}
+        self.loaded = sum(family.size for family in self.families if family.writer < 0)
 
     def footprint(self, done: Set[int], number: int) -> int:
         """Least bytes in use while operator `number` runs after `done`."""
-        total = 0
+        total = sum(self.facts.padded(size) for size in self.facts.asked[number])
         for family in self.families:
-            root = family[0]
-            writer = self.facts.writer.get(root, -1)
-            if writer == number:
-                total += self.size[root]
-            elif writer < 0 or writer in done:
-                waiting = not self.facts.family_readers(root) <= done
-                total += self.size[root] if waiting or self.facts.stays(root) else 0
-        own = sum(self.facts.padded(size) for size in self.facts.asked[number])
-        return total + own - self.saved(number, self.dying(done, number))
+            if family.writer == number or (
+                (family.writer < 0 or family.writer in done) and (family.stays or not family.readers <= done)
+            ):
+                total += family.size
+        return total - self.saved(number, self.dying(done, number))
 
     def dying(self, done: Set[int], number: int) -> list[int]:
         """One tensor per family that operator `number` reads last."""
@@ -101,11 +110,17 @@ class _Keeping:
         return min(covered, sum(self.size[source] for source in touched))
 
 
+def _family(facts: Facts, members: set[int]) -> _Family:
+    root = min(members, key=lambda tensor: facts.writer.get(tensor, -1))
+    size = max(facts.padded(facts.graph.tensors[tensor].nbytes) for tensor in members)
+    return _Family(root, size, facts.writer.get(root, -1), frozenset(facts.family_readers(root)), facts.stays(root))
+
+
 def _shown_by_witness(facts: Facts, keeping: _Keeping) -> int:
     """What the witness shows: the bytes the caller writes, its operator's footprint in the order, or its least cut."""
     witness = facts.plan.witness
     if witness == -1:
-        return sum(keeping.size[family[0]] for family in keeping.families if family[0] in keeping.loaded)
+        return keeping.loaded
     if not 0 <= witness < len(facts.graph.ops):
         return 0
     if facts.plan.schedule == "as-is":
@@ -122,8 +137,7 @@ def _least_footprint(facts: Facts, keeping: _Keeping, number: int) -> int:
     inside, outside = _closure(before, {number}) - {number}, _closure(after, {number})
     sources = [t for t in keeping.dying(set(before) - outside, number) if keeping.saved(number, [t])]
     every = list(chain.from_iterable(combinations(sources, count) for count in range(len(sources) + 1)))
-    written = {t for t in facts.graph.ops[number].outputs if t in keeping.size and facts.views[t] is not None}
-    own = sum(keeping.size[t] for t in written if sorted(facts.views[t], key=lambda v: facts.writer.get(v, -1))[0] == t)
+    own = sum(family.size for family in keeping.families if family.writer == number)
     own += sum(facts.padded(size) for size in facts.asked[number])
     if len(sources) > _MANY_SOURCES:
         return _least_kept(keeping, before, inside, outside) + own - keeping.saved(number, sources)
@@ -147,7 +161,6 @@ def _closure(neighbours: dict[int, set[int]], start: set[int]) -> set[int]:
 
 def _least_kept(keeping: _Keeping, before: dict[int, set[int]], inside: set[int], outside: set[int]) -> int:
     """Least bytes kept after any downset between `inside` and the complement of `outside`, by augmenting paths."""
-    facts = keeping.facts
     capacity: dict[object, dict[object, int]] = {}
     endless = 1 << 60
 
@@ -162,11 +175,11 @@ def _least_kept(keeping: _Keeping, before: dict[int, set[int]], inside: set[int]
         for other in others:
             arc(name(op), name(other), endless)
     for number, family in enumerate(keeping.families):
-        writer, kept = facts.writer.get(family[0], -1), ("kept", number)
-        arc(name(writer), kept, keeping.size[family[0]])
-        for reader in facts.family_readers(family[0]):
+        kept = "kept", number
+        arc(name(family.writer), kept, family.size)
+        for reader in family.readers:
             arc(kept, name(reader), endless)
-        if facts.stays(family[0]):
+        if family.stays:
             arc(kept, "out", endless)
     total = 0
     while path := _augmenting(capacity):
@@ -200,7 +213,7 @@ def _augmenting(capacity: dict[object, dict[object, int]]) -> list[tuple[object,
 def _replay(facts: Facts, keeping: _Keeping, bound: int) -> bool:
     """Whether some order keeps every footprint below `bound`, as far as REPLAYED downsets can tell."""
     needs = [facts.before(op) for op in range(len(facts.graph.ops))]
-    if sum(keeping.size[family[0]] for family in keeping.families if family[0] in keeping.loaded) >= bound:
+    if keeping.loaded >= bound:
         return False
     seen: set[frozenset[int]] = {frozenset()}
     todo = [frozenset[int]()]

@@ -7,9 +7,10 @@ a minimum cut. Bounds and search both rest on this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mcuprof.memory.flow import Network
+from mcuprof.memory.liveness import saved_bytes
 from mcuprof.memory.problem import Problem
 
 
@@ -54,6 +55,20 @@ class Downsets:
             for buffer, readers in zip(self.problem.buffers, self.readers, strict=True)
             if done >> buffer.producer & 1 and readers & ~done
         )
+
+    def effect(self, steps: Sequence[int], done: int) -> tuple[int, int]:
+        """Footprint above the live bytes, and change of live bytes, when `steps` run in a row after `done`."""
+        buffers = self.problem.buffers
+        rise, net = 0, 0
+        for number in steps:
+            step = self.problem.steps[number]
+            done |= 1 << number
+            dying = [source for source in step.inputs if not self.readers[source] & ~done]
+            written = sum(buffers[output].bytes for output in step.outputs)
+            rise = max(rise, net + written + sum(step.scratch) - saved_bytes(self.problem, step, dying))
+            net += sum(buffers[output].bytes for output in step.outputs if self.readers[output])
+            net -= sum(buffers[source].bytes for source in dying)
+        return rise, net
 
     def least_live(self, inside: int, outside: int) -> int:
         """The least `live` of any downset that contains the downset `inside` and nothing of the upset `outside`."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from mcuprof.errors import McuprofError, UsageError
 from mcuprof.graph import Graph
-from mcuprof.memory.arrange import Arrangement, arrange
 from mcuprof.memory.check import check
 from mcuprof.memory.liveness import footprints
-from mcuprof.memory.order import Order, OrderResult, best_order
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.problem import Io, Problem, Sharing, build_problem
+from mcuprof.memory.solve import Solution, solve_as_is, solve_optimal
 from mcuprof.ops.sharing import STRATEGIES, share
 
 Schedule = Literal["as-is", "optimal"]
@@ -65,17 +63,6 @@ def strategies(
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Solution:
-    """An order of steps, its arrangement, and the best bound known with its proof."""
-
-    order: Order
-    arrangement: Arrangement
-    bound: int
-    proof: Literal["bound", "search"]
-    witness: int
-
-
 class _Planner:
     """Solves and translates; remembers solutions of equal problems."""
 
@@ -89,7 +76,7 @@ class _Planner:
     ) -> None:
         self._graph = graph
         self._alignment, self._scratch, self._io, self._sharing = alignment, scratch, io, sharing
-        self._solved: dict[tuple[Problem, str], _Solution] = {}
+        self._solved: dict[tuple[Problem, str], Solution] = {}
 
     def plan(self, order: Schedule, strategy: str, time_limit: float) -> MemoryPlan:
         """As the function `plan`."""
@@ -105,35 +92,21 @@ class _Planner:
             scratch=self._scratch,
             io=self._io,
         )
-        if (problem, order) not in self._solved:
-            solve = self._solve_as_is if order == "as-is" else self._solve_optimal
-            self._solved[problem, order] = solve(problem, time_limit)
-        found = self._translate(problem, self._solved[problem, order], order, strategy)
+        found = self._translate(problem, self._solve(problem, order, time_limit), order, strategy)
         if wrong := check(self._graph, found, sharing=self._sharing, scratch=self._scratch):
             raise McuprofError(f"defect: the checker rejects the {order} plan for {strategy}: {wrong[0].message}")
         return found
 
-    def _solve_as_is(self, problem: Problem, time_limit: float) -> _Solution:
-        order = tuple(range(len(problem.steps)))
-        arrangement = arrange(problem, order, time_limit)
-        witness = arrangement.witness
-        return _Solution(order, arrangement, arrangement.bound, arrangement.proof, witness)
+    def _solve(self, problem: Problem, order: Schedule, time_limit: float) -> Solution:
+        if (problem, order) not in self._solved:
+            if order == "as-is":
+                found = solve_as_is(problem, time_limit)
+            else:
+                found = solve_optimal(problem, self._solve(problem, "as-is", time_limit / 2), time_limit / 2)
+            self._solved[problem, order] = found
+        return self._solved[problem, order]
 
-    def _solve_optimal(self, problem: Problem, time_limit: float) -> _Solution:
-        """Least peak over orders first; the plan is the best over orders and placements when its arena is that peak."""
-        deadline = time.monotonic() + time_limit
-        given = self._solved.get((problem, "as-is"))
-        result = best_order(problem, time_limit=time_limit / 2)
-        if given is not None and (given.arrangement.bytes == result.bound or given.order == result.order):
-            return _over_orders(given.order, given.arrangement, result)
-        arrangement = arrange(problem, result.order, max(0.0, deadline - time.monotonic()))
-        if arrangement.bytes > result.bound and given is None:
-            given = self._solve_as_is(problem, max(0.0, deadline - time.monotonic()))
-        if given is not None and given.arrangement.bytes < arrangement.bytes:
-            return _over_orders(given.order, given.arrangement, result)
-        return _over_orders(result.order, arrangement, result)
-
-    def _translate(self, problem: Problem, solution: _Solution, order: Schedule, strategy: str) -> MemoryPlan:
+    def _translate(self, problem: Problem, solution: Solution, order: Schedule, strategy: str) -> MemoryPlan:
         """From steps and buffers back to operators and tensors."""
         graph, arrangement = self._graph, solution.arrangement
         position = {step - 1: number - 1 for number, step in enumerate(solution.order)}
@@ -161,7 +134,3 @@ class _Planner:
             proof=solution.proof,
             witness=solution.witness - 1,
         )
-
-
-def _over_orders(order: Order, arrangement: Arrangement, result: OrderResult) -> _Solution:
-    return _Solution(order, arrangement, result.bound, result.proof, result.witness)

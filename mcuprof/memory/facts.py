@@ -94,8 +94,9 @@ class Facts:
         op = self.graph.ops[number]
         found = {self.writer[tensor] for tensor in op.inputs if tensor in self.writer}
         state = {t for t in op.inputs if t != ABSENT and self.graph.tensors[t].variable}
-        for other, elder in enumerate(self.graph.ops[:number]):
-            handles = op.kind in _STATE_BY_HANDLE and elder.kind in _STATE_BY_HANDLE
-            if handles or not state.isdisjoint(elder.inputs):
-                found.add(other)
+        if state or op.kind in _STATE_BY_HANDLE:
+            for other, elder in enumerate(self.graph.ops[:number]):
+                handles = op.kind in _STATE_BY_HANDLE and elder.kind in _STATE_BY_HANDLE
+                if handles or not state.isdisjoint(elder.inputs):
+                    found.add(other)
         return found

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcuprof.memory.bounds import downset_bound
-from mcuprof.memory.contraction import Block, contract, mask_of
+from mcuprof.memory.contraction import contract, mask_of
 from mcuprof.memory.downsets import Downsets, bits
-from mcuprof.memory.liveness import peak, saved_bytes
+from mcuprof.memory.liveness import peak
 from mcuprof.memory.problem import Problem
 
 Order = tuple[int, ...]
@@ -69,6 +69,26 @@ def best_order(problem: Problem, *, time_limit: float = 10.0) -> OrderResult:
     if bound.bytes >= upper or reached <= bound.bytes:
         return OrderResult(best, upper, bound.bytes, "bound", bound.witness, search.states)
     return OrderResult(best, upper, min(reached, upper), "search", bound.witness, search.states)
+
+
+def orders_below(problem: Problem, limit: int, most: int) -> list[Order] | None:
+    """All orders with a peak below `limit`; None when there are more than `most`, or the search for them gets long."""
+    downsets = Downsets(problem)
+    count = len(problem.steps)
+    found: list[Order] = []
+    todo: list[tuple[Order, int, int]] = [((0,), 1, downsets.live(1))]
+    for _ in range(most * count):
+        if not todo or len(found) > most:
+            break
+        order, done, live = todo.pop()
+        if len(order) == count:
+            found.append(order)
+        for step in reversed(range(count)):
+            if not done >> step & 1 and not downsets.before[step] & ~done:
+                rise, net = downsets.effect((step,), done)
+                if live + rise < limit:
+                    todo.append(((*order, step), done | 1 << step, live + net))
+    return None if todo or len(found) > most else found
 
 
 class _Search:
@@ -205,21 +225,8 @@ class _Search:
         key = done & self._relevant[block]
         effect = self._effects[block].get(key)
         if effect is None:
-            effect = self._effects[block][key] = self._simulate(self._blocks[block], done)
+            effect = self._effects[block][key] = self._downsets.effect(self._blocks[block], done)
         return effect
-
-    def _simulate(self, block: Block, done: int) -> tuple[int, int]:
-        buffers, readers = self.problem.buffers, self._downsets.readers
-        rise, net = 0, 0
-        for number in block:
-            step = self.problem.steps[number]
-            done |= 1 << number
-            dying = [source for source in step.inputs if not readers[source] & ~done]
-            written = sum(buffers[output].bytes for output in step.outputs)
-            rise = max(rise, net + written + sum(step.scratch) - saved_bytes(self.problem, step, dying))
-            net += sum(buffers[output].bytes for output in step.outputs if readers[output])
-            net -= sum(buffers[source].bytes for source in dying)
-        return rise, net
 
     def _trace(self, parents: dict[int, tuple[int, tuple[int, ...]]], done: int) -> Order:
         blocks: list[int] = []
