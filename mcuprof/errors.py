@@ -35,3 +35,9 @@ class ModelError(McuprofError):
     """The model cannot be read, or is not one that mcuprof can judge."""
 
     exit_code: ClassVar[int] = EXIT_MODEL
+
+
+class PlanError(McuprofError):
+    """A memory plan that overwrites what is still needed, or reads what was never written, when it is executed."""
+
+    exit_code: ClassVar[int] = EXIT_FAILED

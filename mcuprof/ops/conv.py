@@ -7,6 +7,7 @@ weights OIHW. TRANSPOSE_CONV in TFLite takes (output shape, weights, x, bias).
 from __future__ import annotations
 
 from mcuprof.graph import Graph, Op, Shape
+from mcuprof.ops.convolve import prepare_conv, prepare_transpose_conv
 from mcuprof.ops.geometry import kernel_size, spatial, window, window_size
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers
 
@@ -50,7 +51,7 @@ def transpose_conv_macs(graph: Graph, op: Op) -> int:
 
 
 OPERATORS = (
-    Operator("CONV_2D", conv_shapes, conv_macs),
-    Operator("DEPTHWISE_CONV_2D", conv_shapes, conv_macs),
-    Operator("TRANSPOSE_CONV", transpose_conv_shapes, transpose_conv_macs),
+    Operator("CONV_2D", conv_shapes, conv_macs, prepare_conv),
+    Operator("DEPTHWISE_CONV_2D", conv_shapes, conv_macs, prepare_conv),
+    Operator("TRANSPOSE_CONV", transpose_conv_shapes, transpose_conv_macs, prepare_transpose_conv),
 )

@@ -1,12 +1,234 @@
-"""Operators that treat every element alike: arithmetic and comparison with broadcasting, selection."""
+"""Operators that treat every element alike: arithmetic and comparison with broadcasting, selection.
+
+Kernels: TFLM `add_common.cc`, `sub_common.cc`, `mul_common.cc`, `squared_difference.cc`, `comparisons.cc` and TFLite
+`reference/add.h` …; ONNX Runtime QLinearAdd, QLinearMul.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
+from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops.kernel import (
+    Array,
+    Inputs,
+    Kernel,
+    NoKernel,
+    Prepare,
+    Rescaler,
+    Target,
+    clamp_float,
+    divisor_of,
+    is_float,
+    is_onnx,
+    limits,
+    plain_target,
+    rescaler,
+    scale_of,
+    span,
+    storage,
+    target,
+    zero_of,
+)
 from mcuprof.ops.operator import Operator, broadcast
 
-ARITHMETIC = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "POW", "SQUARED_DIFFERENCE", "FLOOR_DIV", "FLOOR_MOD")
-COMPARISON = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
-LOGICAL = ("LOGICAL_AND", "LOGICAL_OR", "BITWISE_XOR")
-MANY = ("ADD_N", "SELECT", "SELECT_V2", "ATAN2")
 
-OPERATORS = tuple(Operator(kind, broadcast) for kind in (*ARITHMETIC, *COMPARISON, *LOGICAL, *MANY))
+def _is_plain(tensor: Tensor) -> bool:
+    """Integers without quantization: 32- and 64-bit values, computed as they stand."""
+    return tensor.dtype.bits >= 32 and not tensor.dtype.is_float
+
+
+def prepare_sum(graph: Graph, op: Op) -> Kernel:
+    """ADD and SUB: both operands brought to a common scale, added with 20 (int16: 15) more bits, requantized."""
+    x, y, out = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    combine = np.add if op.kind == "ADD" else np.subtract
+    if is_float(x):
+        return lambda inputs: (clamp_float(op, combine(inputs[0], inputs[1])),)
+    if _is_plain(x):
+        return lambda inputs: (combine(inputs[0], inputs[1]),)
+    if is_onnx(graph):
+        return _onnx_sum(op, x, y, out, combine)
+    shift = 15 if out.dtype is DType.INT16 else 20
+    common, first, second = _common_scale(op, x, y, out, shift)
+    wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
+    to_common = [
+        _table_or_call(tensor, rescaler(graph, part, wide, float(span(tensor) << shift)), shift)
+        for tensor, part in ((x, first), (y, second))
+    ]
+    finish = rescaler(graph, common, target(op, out), 2.0 ** (shift + limits(out.dtype)[1].bit_length() + 2))
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        return (finish(combine(to_common[0](inputs[0]), to_common[1](inputs[1]))),)
+
+    return run
+
+
+def _common_scale(op: Op, x: Tensor, y: Tensor, out: Tensor, shift: int) -> tuple[np.float64, np.float64, np.float64]:
+    """(common → output, x → common, y → common) with common = 2·max(scales) / 2^shift.
+
+    ADD divides in double; SUB in float32, and only the quotients become double (`CalculateOpDataSub`).
+    """
+    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
+    twice = np.float32(2) * max(a, b)
+    if op.kind == "SUB":
+        return np.float64(twice / (np.float32(1 << shift) * c)), np.float64(a / twice), np.float64(b / twice)
+    double = np.float64(twice)
+    return double / ((1 << shift) * np.float64(c)), np.float64(a) / double, np.float64(b) / double
+
+
+def _table_or_call(tensor: Tensor, rescale: Rescaler, shift: int) -> Rescaler:
+    """(q − zero) << shift, rescaled: looked up for 8-bit operands, where a table has 256 entries."""
+    zero = zero_of(tensor)
+    if tensor.dtype.bits == 8:
+        return by_table(tensor, lambda q: rescale((q - zero) << shift))
+    return lambda q: rescale((q.astype(np.int64) - zero) << shift)
+
+
+def by_table(tensor: Tensor, function: Callable[[Array], Array]) -> Rescaler:
+    """`function` of all values an 8-bit tensor can hold, worked out once; returns the lookup."""
+    low, high = limits(tensor.dtype)
+    table = function(np.arange(low, high + 1, dtype=np.int64))
+    # Seen as unsigned, negative values index the upper half: the table is turned to match.
+    table = np.roll(table, low)
+    return lambda q: table.take(q.view(np.uint8))
+
+
+def _onnx_sum(op: Op, x: Tensor, y: Tensor, out: Tensor, combine: np.ufunc) -> Kernel:
+    """`QLinearAdd`: dequantize both, add, quantize, all in float32."""
+    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
+    zero_x, zero_y, to = zero_of(x), zero_of(y), target(op, out)
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        real_x = (inputs[0].astype(np.int32) - zero_x).astype(np.float32) * a
+        real_y = (inputs[1].astype(np.int32) - zero_y).astype(np.float32) * b
+        q = np.rint(combine(real_x, real_y) / c) + np.float32(to.zero)
+        return (np.clip(q, to.low, to.high).astype(to.dtype),)
+
+    return run
+
+
+def prepare_mul(graph: Graph, op: Op) -> Kernel:
+    """MUL: (x − zx)·(y − zy) requantized by sx·sy/so."""
+    x, y, out = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    if is_float(x):
+        return lambda inputs: (clamp_float(op, inputs[0] * inputs[1]),)
+    if _is_plain(x):
+        return lambda inputs: (inputs[0] * inputs[1],)
+    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
+    multiplier = a * b / c if is_onnx(graph) else np.float64(a) * np.float64(b) / np.float64(c)
+    rescale = rescaler(graph, multiplier, target(op, out), float(span(x)) * span(y))
+    zero_x, zero_y = np.int32(zero_of(x)), np.int32(zero_of(y))
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        return (rescale((inputs[0].astype(np.int32) - zero_x) * (inputs[1].astype(np.int32) - zero_y)),)
+
+    return run
+
+
+def prepare_squared_difference(graph: Graph, op: Op) -> Kernel:
+    """SQUARED_DIFFERENCE int8: as SUB with 7 more bits, then squared and requantized."""
+    x, y, out = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    if is_float(x) or _is_plain(x):
+        return lambda inputs: ((inputs[0] - inputs[1]) * (inputs[0] - inputs[1]),)
+    if is_onnx(graph) or x.dtype is not DType.INT8:
+        raise NoKernel(f"type {x.dtype.value}")
+    shift = 7
+    a, b, c = np.float64(scale_of(x)), np.float64(scale_of(y)), np.float64(divisor_of(out))
+    twice = 2.0 * max(a, b)
+    wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
+    sides = [
+        _table_or_call(tensor, rescaler(graph, scale / twice, wide, float(span(tensor) << shift)), shift)
+        for tensor, scale in ((x, a), (y, b))
+    ]
+    finish = rescaler(graph, twice * twice / ((1 << (2 * shift)) * c), plain_target(out), 2.0**32)
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        difference = sides[0](inputs[0]) - sides[1](inputs[1])
+        return (finish(difference * difference),)
+
+    return run
+
+
+def _on_values(function: Callable[..., Array]) -> Prepare:
+    """A function of the stored values: both operands and the output share one quantization, or have none."""
+
+    def prepare(graph: Graph, op: Op) -> Kernel:
+        dtype = storage(graph.output(op).dtype)
+        return lambda inputs: (np.asarray(function(*inputs), dtype),)
+
+    return prepare
+
+
+def _on_floats(function: Callable[..., Array]) -> Prepare:
+    """A function of float32 or plain integers; quantized operands have no kernel."""
+
+    def prepare(graph: Graph, op: Op) -> Kernel:
+        x = graph.input(op, 0)
+        if not (is_float(x) or _is_plain(x)):
+            raise NoKernel(f"type {x.dtype.value}")
+        dtype = storage(graph.output(op).dtype)
+
+        def run(inputs: Inputs) -> tuple[Array, ...]:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.asarray(function(*inputs), dtype)
+            return (clamp_float(op, values) if is_float(x) else values,)
+
+        return run
+
+    return prepare
+
+
+def _compare(function: Callable[..., Array]) -> Prepare:
+    """Comparison of stored values; quantized operands of different scales are first brought together (int8: 8 bits up)."""
+
+    def prepare(graph: Graph, op: Op) -> Kernel:
+        x, y = graph.input(op, 0), graph.input(op, 1)
+        if x.quantization is None or y.quantization is None or x.quantization == y.quantization:
+            return lambda inputs: (function(inputs[0], inputs[1]),)
+        wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
+        sides = [
+            _table_or_call(tensor, rescaler(graph, np.float64(scale_of(tensor)), wide, float(span(tensor) << 8)), 8)
+            for tensor in (x, y)
+        ]
+        return lambda inputs: (function(sides[0](inputs[0]), sides[1](inputs[1])),)
+
+    return prepare
+
+
+def _select(condition: Array, x: Array, y: Array) -> Array:
+    """SELECT: a condition of rank 1 chooses whole rows, as in the operator's definition."""
+    if condition.ndim == 1 < x.ndim:
+        condition = condition.reshape(-1, *(1,) * (x.ndim - 1))
+    return np.where(condition, x, y)
+
+
+_KERNELS: dict[str, Prepare] = {
+    "ADD": prepare_sum,
+    "SUB": prepare_sum,
+    "MUL": prepare_mul,
+    "SQUARED_DIFFERENCE": prepare_squared_difference,
+    "MAXIMUM": _on_values(np.maximum),
+    "MINIMUM": _on_values(np.minimum),
+    "DIV": _on_floats(np.divide),
+    "POW": _on_floats(np.power),
+    "FLOOR_DIV": _on_floats(np.floor_divide),
+    "FLOOR_MOD": _on_floats(np.mod),
+    "ATAN2": _on_floats(np.arctan2),
+    "ADD_N": _on_floats(lambda *inputs: np.add.reduce(inputs)),
+    "LOGICAL_AND": _on_values(np.logical_and),
+    "LOGICAL_OR": _on_values(np.logical_or),
+    "BITWISE_XOR": _on_values(np.bitwise_xor),
+    "EQUAL": _compare(np.equal),
+    "NOT_EQUAL": _compare(np.not_equal),
+    "LESS": _compare(np.less),
+    "LESS_EQUAL": _compare(np.less_equal),
+    "GREATER": _compare(np.greater),
+    "GREATER_EQUAL": _compare(np.greater_equal),
+    "SELECT": _on_values(_select),
+    "SELECT_V2": _on_values(np.where),
+}
+
+ELEMENTWISE = tuple(_KERNELS)
+OPERATORS = tuple(Operator(kind, broadcast, kernel=prepare) for kind, prepare in _KERNELS.items())

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
 from mcuprof.graph import Graph, Op, Shape
+from mcuprof.ops.kernel import (
+    Array,
+    Inputs,
+    Kernel,
+    Prepare,
+    divisor_of,
+    is_float,
+    is_onnx,
+    plain_target,
+    scale_of,
+    zero_of,
+)
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers, normalize_axis
 
 
@@ -44,10 +60,61 @@ def split_v_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ..
     return tuple((*x[:axis], rest if length < 0 else length, *x[axis + 1 :]) for length in lengths)
 
 
+def prepare_concatenation(graph: Graph, op: Op) -> Kernel:
+    """Joined along `axis`. Operands of another quantization than the output's: ONNX requantizes them, TFLM has none."""
+    axis = op.integer("axis")
+    out = graph.output(op)
+    parts = [graph.tensors[index] for index in op.inputs]
+    if not is_onnx(graph) or is_float(out) or all(part.quantization == out.quantization for part in parts):
+        return lambda inputs: (np.concatenate(inputs, axis=axis),)
+    to, scale = plain_target(out), divisor_of(out)
+    rows = [(scale_of(part), zero_of(part)) for part in parts]
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        reals = [(x.astype(np.int32) - zero).astype(np.float32) * s for x, (s, zero) in zip(inputs, rows, strict=True)]
+        q = np.rint(np.concatenate(reals, axis=axis) / scale) + to.zero
+        return (np.clip(q, to.low, to.high).astype(to.dtype),)
+
+    return run
+
+
+def prepare_pack(graph: Graph, op: Op) -> Kernel:
+    """Stacked along a new axis."""
+    axis = op.integer("axis")
+    return lambda inputs: (np.stack(inputs, axis=axis),)
+
+
+def prepare_unpack(graph: Graph, op: Op) -> Kernel:
+    """One output per index of `axis`."""
+    axis = op.integer("axis")
+    return lambda inputs: tuple(np.ascontiguousarray(part) for part in np.moveaxis(inputs[0], axis, 0))
+
+
+def _parts(data: int, axis: int, ends: Callable[[Inputs, int, int], Sequence[int] | int]) -> Prepare:
+    """Splits input `data` along the axis that input number `axis` holds; `ends(inputs, length, count)` says where."""
+
+    def prepare(graph: Graph, op: Op) -> Kernel:
+        def run(inputs: Inputs) -> tuple[Array, ...]:
+            x, along = inputs[data], int(inputs[axis].reshape(-1)[0])
+            pieces = np.split(x, ends(inputs, x.shape[along], len(op.outputs)), axis=along)
+            return tuple(np.ascontiguousarray(piece) for piece in pieces)
+
+        return run
+
+    return prepare
+
+
+def _ends(inputs: Inputs, length: int, count: int) -> Sequence[int]:
+    """SPLIT_V: running sums of the lengths, of which one may be −1 for the rest."""
+    lengths = inputs[1].reshape(-1).astype(int)
+    lengths = np.where(lengths < 0, length - lengths[lengths >= 0].sum(), lengths)
+    return [int(end) for end in np.cumsum(lengths)[:-1]]
+
+
 OPERATORS = (
-    Operator("CONCATENATION", concatenation_shapes),
-    Operator("PACK", pack_shapes),
-    Operator("UNPACK", unpack_shapes),
-    Operator("SPLIT", split_shapes),
-    Operator("SPLIT_V", split_v_shapes),
+    Operator("CONCATENATION", concatenation_shapes, kernel=prepare_concatenation),
+    Operator("PACK", pack_shapes, kernel=prepare_pack),
+    Operator("UNPACK", unpack_shapes, kernel=prepare_unpack),
+    Operator("SPLIT", split_shapes, kernel=_parts(1, 0, lambda inputs, length, count: count)),
+    Operator("SPLIT_V", split_v_shapes, kernel=_parts(0, 2, _ends)),
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import prod
 
 from mcuprof.graph import Graph, Op, Shape
+from mcuprof.ops import moving
 from mcuprof.ops.operator import (
     InputShapes,
     Operator,
+    ShapeRule,
     ShapeUnknown,
     as_stored,
     constant_integers,
@@ -140,21 +142,22 @@ STORED = (
     *("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "GATHER_ND", "SCATTER_ND", "FILL", "RANK", "WHERE", "RANGE", "UNIQUE"),
     *("ONE_HOT", "SPARSE_TO_DENSE", "EMBEDDING_LOOKUP", "DYNAMIC_UPDATE_SLICE", "MATRIX_DIAG"),
 )
+_SHAPES: dict[str, ShapeRule] = {
+    "RESHAPE": reshape_shapes,
+    "SQUEEZE": squeeze_shapes,
+    "EXPAND_DIMS": expand_dims_shapes,
+    "TRANSPOSE": transpose_shapes,
+    **dict.fromkeys(("PAD", "PADV2", "MIRROR_PAD"), pad_shapes),
+    "SLICE": slice_shapes,
+    "STRIDED_SLICE": strided_slice_shapes,
+    "TILE": tile_shapes,
+    "GATHER": gather_shapes,
+    "DEPTH_TO_SPACE": depth_to_space_shapes,
+    "SPACE_TO_DEPTH": space_to_depth_shapes,
+    "BROADCAST_TO": broadcast_to_shapes,
+    "SHAPE": shape_of_shapes,
+    **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE"), same_shape),
+    **dict.fromkeys(STORED, as_stored),
+}
 
-OPERATORS = (
-    Operator("RESHAPE", reshape_shapes),
-    Operator("SQUEEZE", squeeze_shapes),
-    Operator("EXPAND_DIMS", expand_dims_shapes),
-    Operator("TRANSPOSE", transpose_shapes),
-    *(Operator(kind, pad_shapes) for kind in ("PAD", "PADV2", "MIRROR_PAD")),
-    Operator("SLICE", slice_shapes),
-    Operator("STRIDED_SLICE", strided_slice_shapes),
-    Operator("TILE", tile_shapes),
-    Operator("GATHER", gather_shapes),
-    Operator("DEPTH_TO_SPACE", depth_to_space_shapes),
-    Operator("SPACE_TO_DEPTH", space_to_depth_shapes),
-    Operator("BROADCAST_TO", broadcast_to_shapes),
-    Operator("SHAPE", shape_of_shapes),
-    *(Operator(kind, same_shape) for kind in ("REVERSE_V2", "REVERSE_SEQUENCE")),
-    *(Operator(kind, as_stored) for kind in STORED),
-)
+OPERATORS = tuple(Operator(kind, rule, kernel=moving.KERNELS.get(kind)) for kind, rule in _SHAPES.items())

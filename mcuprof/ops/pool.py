@@ -1,9 +1,18 @@
-"""Pooling: AVERAGE_POOL_2D, MAX_POOL_2D, L2_POOL_2D. A window per channel, no weights, no MACs."""
+"""Pooling: AVERAGE_POOL_2D, MAX_POOL_2D, L2_POOL_2D. A window per channel, no weights, no MACs.
+
+Kernels: TFLite `reference/integer_ops/pooling.h`, `reference/pooling.h`. Only cells inside the input count.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from mcuprof.graph import Graph, Op, Shape
-from mcuprof.ops.geometry import spatial, window_size
+from mcuprof.ops.geometry import Window, spatial, window, window_size
+from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, clamp_float, fused_range, is_float, is_onnx, storage
+from mcuprof.ops.numerics import truncating_divide
 from mcuprof.ops.operator import InputShapes, Operator
 
 
@@ -18,4 +27,88 @@ def pool_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     return ((n, out_h, out_w, c),)
 
 
-OPERATORS = tuple(Operator(kind, pool_shapes) for kind in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"))
+def prepare_pool(graph: Graph, op: Op) -> Kernel:
+    """x [N, H, W, C] or [N, W, C] (ONNX: channels second); the quantization of the output is the input's."""
+    w = window(graph, op)
+    x, out = graph.input(op, 0), graph.output(op)
+    nchw = op.text("layout", "NHWC") == "NCHW"
+    if not is_float(x) and (op.kind == "L2_POOL_2D" or (is_onnx(graph) and op.kind == "AVERAGE_POOL_2D")):
+        raise NoKernel(f"type {x.dtype.value} under this runtime")
+    kind = storage(x.dtype)
+    lowest: Any = 0
+    if op.kind == "MAX_POOL_2D":
+        lowest = -np.inf if is_float(x) else np.iinfo(kind).min
+    every_cell = bool(op.integer("count_include_pad"))
+    cells = np.array(w.kernel_h * w.kernel_w) if every_cell else _valid_cells(w)
+
+    def pool(frame: Array) -> Array:
+        if op.kind == "MAX_POOL_2D":
+            return _separable(w, frame, np.maximum)
+        if not is_float(x):
+            total = _separable(w, frame.astype(np.int32), np.add)
+            return truncating_divide(total + np.sign(total) * (cells // 2), cells)
+        if op.kind == "L2_POOL_2D":
+            return np.sqrt(_in_order(w, frame * frame) / cells.astype(np.float32))
+        return _in_order(w, frame) / cells.astype(np.float32)
+
+    def clamp(values: Array) -> Array:
+        return clamp_float(op, values) if is_float(x) else np.clip(values, *fused_range(op, out)).astype(kind)
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        image = inputs[0]
+        if nchw:
+            image = np.moveaxis(image, 1, -1)
+        image = image.reshape(w.batch, w.in_h, w.in_w, w.in_c)
+        height = max(w.pad_top + w.in_h, (w.out_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1)
+        width = max(w.pad_left + w.in_w, (w.out_w - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1)
+        frame = np.full((w.batch, height, width, w.in_c), lowest, kind)
+        frame[:, w.pad_top : w.pad_top + w.in_h, w.pad_left : w.pad_left + w.in_w] = image
+        result = clamp(pool(frame))
+        return (np.ascontiguousarray(np.moveaxis(result, -1, 1) if nchw else result).reshape(out.shape),)
+
+    return run
+
+
+def _valid_cells(w: Window) -> Array:
+    """How many cells of each window lie inside the input: [out_h, out_w, 1]."""
+    rows = _inside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h, w.pad_top)
+    columns = _inside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left)
+    return np.maximum(rows[:, None, None] * columns[:, None], 1)
+
+
+def _inside(size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int) -> Array:
+    cells = np.arange(outputs)[:, None] * stride - before + np.arange(kernel) * dilation
+    return ((cells >= 0) & (cells < size)).sum(axis=1)
+
+
+def _separable(w: Window, frame: Array, combine: np.ufunc) -> Array:
+    """Rows first, then columns: exact for integers and for maxima, where the order does not matter."""
+    rows = [_every(frame, k * w.dilation_h, w.out_h, w.stride_h, 1) for k in range(w.kernel_h)]
+    tall = _reduce(combine, rows)
+    return _reduce(combine, [_every(tall, k * w.dilation_w, w.out_w, w.stride_w, 2) for k in range(w.kernel_w)])
+
+
+def _in_order(w: Window, frame: Array) -> Array:
+    """The sum of each window cell by cell, row by row, as the reference loop adds floats."""
+    rows = [_every(frame, k * w.dilation_h, w.out_h, w.stride_h, 1) for k in range(w.kernel_h)]
+    return _reduce(
+        np.add, [_every(r, k * w.dilation_w, w.out_w, w.stride_w, 2) for r in rows for k in range(w.kernel_w)]
+    )
+
+
+def _every(frame: Array, start: int, count: int, stride: int, axis: int) -> Array:
+    index = [slice(None)] * frame.ndim
+    index[axis] = slice(start, start + (count - 1) * stride + 1, stride)
+    return frame[tuple(index)]
+
+
+def _reduce(combine: np.ufunc, parts: list[Array]) -> Array:
+    total = parts[0].copy()
+    for part in parts[1:]:
+        combine(total, part, out=total)
+    return total
+
+
+OPERATORS = tuple(
+    Operator(kind, pool_shapes, kernel=prepare_pool) for kind in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
+)

@@ -1,7 +1,80 @@
-"""Changes of representation: QUANTIZE (also requantization), DEQUANTIZE, FAKE_QUANT."""
+"""Changes of representation: QUANTIZE (also requantization), DEQUANTIZE, FAKE_QUANT.
+
+Kernels: TFLite `reference/quantize.h`, `reference/requantize.h`, `reference/dequantize.h`; ONNX QuantizeLinear rounds
+halves to even.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from mcuprof.graph import Graph, Op, Tensor
+from mcuprof.ops.kernel import (
+    Array,
+    Inputs,
+    Kernel,
+    divisor_of,
+    is_float,
+    is_onnx,
+    limits,
+    plain_target,
+    rescaler,
+    scale_of,
+    scales_of,
+    span,
+    storage,
+    zero_of,
+)
+from mcuprof.ops.numerics import round_away
 from mcuprof.ops.operator import Operator, same_shape
 
-OPERATORS = tuple(Operator(kind, same_shape) for kind in ("QUANTIZE", "DEQUANTIZE", "FAKE_QUANT"))
+
+def prepare_quantize(graph: Graph, op: Op) -> Kernel:
+    """float32 → integers: round(x / scale) + zero point, the quotient in float32. Integers → integers: requantization."""
+    x, out = graph.input(op, 0), graph.output(op)
+    if not is_float(x):
+        multiplier = np.float64(scale_of(x)) / np.float64(divisor_of(out))
+        rescale = rescaler(graph, multiplier, plain_target(out), float(span(x)))
+        zero = zero_of(x)
+        return lambda inputs: (rescale(inputs[0].astype(np.int32) - zero),)
+    scale, zeros = along_axis(out)
+    low, high = limits(out.dtype)
+    kind = storage(out.dtype)
+    to_integer = np.rint if is_onnx(graph) else round_away
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        # Clamped before the cast: a float beyond int32 has no defined integer in C; the kernels saturate.
+        q = to_integer(inputs[0] / scale).astype(np.float64) + zeros
+        return (np.clip(q, low, high).astype(kind),)
+
+    return run
+
+
+def prepare_dequantize(graph: Graph, op: Op) -> Kernel:
+    """Integers (or float16) → float32: scale · (q − zero point)."""
+    x = graph.input(op, 0)
+    if x.dtype.is_float:
+        return lambda inputs: (inputs[0].astype(np.float32),)
+    scale, zeros = along_axis(x)
+    return lambda inputs: ((inputs[0].astype(np.int64) - zeros).astype(np.float32) * scale,)
+
+
+def along_axis(tensor: Tensor) -> tuple[Any, Any]:
+    """(float32 scales, int64 zero points), shaped to broadcast along the tensor's quantized axis."""
+    scales = scales_of(tensor)
+    q = tensor.quantization
+    zeros = np.array(q.zero_point if q and q.zero_point else (0,), np.int64)
+    if len(scales) == 1 or q is None:
+        return scales[0], zeros[0]
+    shape = [1] * len(tensor.shape)
+    shape[q.axis] = -1
+    return scales.reshape(shape), zeros.reshape(shape) if len(zeros) > 1 else zeros[0]
+
+
+OPERATORS = (
+    Operator("QUANTIZE", same_shape, kernel=prepare_quantize),
+    Operator("DEQUANTIZE", same_shape, kernel=prepare_dequantize),
+    Operator("FAKE_QUANT", same_shape),
+)

@@ -7,8 +7,9 @@ its matrices × steps × batch. That holds for TFLite's separate matrices and fo
 from __future__ import annotations
 
 from mcuprof.graph import Graph, Op, Shape
+from mcuprof.ops.lstm import prepare_lstm
 from mcuprof.ops.operator import InputShapes, Operator, as_stored
-
+from mcuprof.ops.svdf import prepare_svdf
 
 # Inputs that hold weight matrices. TFLite: four input, four recurrent, one projection; stacked everywhere else.
 _TFLITE_LSTM_MATRICES = (*range(1, 9), 16)
@@ -37,11 +38,11 @@ def svdf_macs(graph: Graph, op: Op) -> int:
 
 
 OPERATORS = (
-    Operator("UNIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs),
+    Operator("UNIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs, prepare_lstm),
     Operator("BIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs),
     Operator("LSTM", as_stored, recurrent_macs),
     Operator("GRU", as_stored, recurrent_macs),
     Operator("RNN", as_stored, recurrent_macs),
     Operator("UNIDIRECTIONAL_SEQUENCE_RNN", as_stored, recurrent_macs),
-    Operator("SVDF", svdf_shapes, svdf_macs),
+    Operator("SVDF", svdf_shapes, svdf_macs, prepare_svdf),
 )

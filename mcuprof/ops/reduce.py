@@ -1,8 +1,31 @@
-"""Reductions along axes: MEAN, SUM, REDUCE_*, ARG_MAX, ARG_MIN, TOPK_V2."""
+"""Reductions along axes: MEAN, SUM, REDUCE_*, ARG_MAX, ARG_MIN, TOPK_V2.
+
+Kernels: TFLite `reference/reduce.h` (QuantizedMeanOrSum and the float loops); ONNX Runtime QLinearGlobalAveragePool.
+"""
 
 from __future__ import annotations
 
-from mcuprof.graph import Graph, Op, Shape
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from mcuprof.graph import Graph, Op, Shape, Tensor
+from mcuprof.ops.kernel import (
+    Array,
+    Inputs,
+    Kernel,
+    NoKernel,
+    divisor_of,
+    float_rescaler,
+    is_float,
+    is_onnx,
+    plain_target,
+    scale_of,
+    storage,
+    zero_of,
+)
+from mcuprof.ops.numerics import multiply_by_quantized_multiplier, quantize_multiplier
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers, normalize_axis
 
 
@@ -34,12 +57,111 @@ def topk_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     return ((*inputs[0][:-1], k),) * 2
 
 
+def prepare_total(graph: Graph, op: Op) -> Kernel:
+    """MEAN and SUM: float32 in the order of the elements; integers summed as stored, then requantized."""
+    x, out = graph.input(op, 0), graph.output(op)
+    mean = op.kind == "MEAN"
+
+    def front(inputs: Inputs) -> Array:
+        return _reduced_first(graph, op, inputs)
+
+    if is_float(x):
+
+        def run(inputs: Inputs) -> tuple[Array, ...]:
+            rows = front(inputs)
+            total = np.add.accumulate(rows, axis=0)[-1]
+            return ((total / np.float32(len(rows)) if mean else total).reshape(out.shape),)
+
+        return run
+    if x.dtype.bits >= 32:
+        return lambda inputs: (_plain_total(front(inputs), mean).astype(storage(out.dtype)).reshape(out.shape),)
+    count = x.elements // max(1, prod(out.shape))
+    finish = _onnx_total(x, out, count, mean) if is_onnx(graph) else _tflm_total(x, out, count, mean)
+    return lambda inputs: (finish(front(inputs).sum(axis=0, dtype=np.int64)).reshape(out.shape),)
+
+
+def _plain_total(rows: Array, mean: bool) -> Array:
+    total = rows.sum(axis=0)
+    return total // len(rows) if mean else total
+
+
+def _tflm_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
+    """`QuantizedMeanOrSum`: the mean's 1/count goes into the multiplier, truncated."""
+    q, shift = quantize_multiplier(float(np.float64(scale_of(x)) / np.float64(divisor_of(out))))
+    if mean:
+        up = min(count.bit_length() - 1, 32, 31 + shift)
+        q, shift = (q << up) // count, shift - up
+    to, offset = plain_target(out), zero_of(x) * count
+
+    def finish(total: Array) -> Array:
+        result = multiply_by_quantized_multiplier(total - offset, q, shift) + to.zero
+        return np.clip(result, to.low, to.high).astype(to.dtype)
+
+    return finish
+
+
+def _onnx_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
+    """`QLinearGlobalAveragePool`: sum − zero·count, times float32(scale x / (scale out · count))."""
+    divisor = divisor_of(out) * np.float32(count) if mean else divisor_of(out)
+    rescale = float_rescaler(np.asarray(scale_of(x) / divisor, np.float32), plain_target(out))
+    return lambda total: rescale(total - zero_of(x) * count)
+
+
+def _reduced_first(graph: Graph, op: Op, inputs: Inputs) -> Array:
+    """x as [reduced elements, kept elements], both in row-major order."""
+    x = inputs[0]
+    axes = op.integers("axes") or (tuple(int(a) for a in inputs[1].reshape(-1)) if len(inputs) > 1 else ())
+    reduced = sorted({normalize_axis(axis, x.ndim) for axis in axes}) or list(range(x.ndim))
+    kept = [axis for axis in range(x.ndim) if axis not in reduced]
+    return x.transpose(*reduced, *kept).reshape(prod(x.shape[axis] for axis in reduced), -1)
+
+
+_REDUCTIONS: dict[str, Any] = {
+    "REDUCE_MAX": np.maximum,
+    "REDUCE_MIN": np.minimum,
+    "REDUCE_PROD": np.multiply,
+    "REDUCE_ANY": np.logical_or,
+    "REDUCE_ALL": np.logical_and,
+}
+
+
+def prepare_reduction(graph: Graph, op: Op) -> Kernel:
+    """REDUCE_*: of stored values; a product only of plain ones."""
+    x, out = graph.input(op, 0), graph.output(op)
+    if op.kind == "REDUCE_PROD" and x.dtype.bits < 32:
+        raise NoKernel(f"type {x.dtype.value}")
+    combine = _REDUCTIONS[op.kind]
+    return lambda inputs: (combine.reduce(_reduced_first(graph, op, inputs), axis=0).reshape(out.shape),)
+
+
+def prepare_arg(graph: Graph, op: Op) -> Kernel:
+    """ARG_MAX, ARG_MIN: the first index of the extreme along the axis."""
+    out = graph.output(op)
+    find = np.argmax if op.kind == "ARG_MAX" else np.argmin
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        axis = op.integer("axis") if len(inputs) < 2 else int(inputs[1].reshape(-1)[0])
+        return (find(inputs[0], axis=axis).astype(storage(out.dtype)).reshape(out.shape),)
+
+    return run
+
+
+def prepare_topk(graph: Graph, op: Op) -> Kernel:
+    """TOPK_V2: the k largest of the last axis, descending, lower index first among equals; and their indices."""
+    indices_type = storage(graph.output(op, 1).dtype)
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        k = int(inputs[1].reshape(-1)[0])
+        order = np.argsort(-inputs[0].astype(np.float64), axis=-1, kind="stable")[..., :k]
+        return np.take_along_axis(inputs[0], order, axis=-1), order.astype(indices_type)
+
+    return run
+
+
 OPERATORS = (
-    *(
-        Operator(kind, reduce_shapes)
-        for kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL")
-    ),
-    Operator("ARG_MAX", arg_shapes),
-    Operator("ARG_MIN", arg_shapes),
-    Operator("TOPK_V2", topk_shapes),
+    *(Operator(kind, reduce_shapes, kernel=prepare_total) for kind in ("MEAN", "SUM")),
+    *(Operator(kind, reduce_shapes, kernel=prepare_reduction) for kind in _REDUCTIONS),
+    Operator("ARG_MAX", arg_shapes, kernel=prepare_arg),
+    Operator("ARG_MIN", arg_shapes, kernel=prepare_arg),
+    Operator("TOPK_V2", topk_shapes, kernel=prepare_topk),
 )

@@ -1,0 +1,243 @@
+"""What kernels share: their types, the quantization of a tensor, and the step from accumulator to output integers.
+
+A kernel is prepared once per operator (`prepare(graph, op)`: weights cast, multipliers worked out) and is then a pure
+function of its input arrays. It returns the operator's outputs, followed by the new contents of the variable tensors
+among its inputs, in input order. Which numerics it follows is the model's: ONNX Runtime's for a graph that came from
+ONNX, else TensorFlow Lite Micro's reference kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops import numerics
+
+Array = NDArray[Any]
+Inputs = Sequence[Any]
+Kernel = Callable[[Inputs], tuple[Array, ...]]
+Prepare = Callable[[Graph, Op], Kernel]
+Rescaler = Callable[[Array], Array]
+
+F32_EXACT = 2**24
+F64_EXACT = 2**53
+
+
+class NoKernel(Exception):
+    """This operator, or this type or option of it, cannot be executed here. The message completes 'has no kernel: '."""
+
+
+def is_onnx(graph: Graph) -> bool:
+    """True when the model runs under ONNX Runtime's numerics."""
+    return graph.origin.format == "onnx"
+
+
+def storage(dtype: DType) -> np.dtype[Any]:
+    """The NumPy type a tensor of this type is held in; 4- and 2-bit integers one to a byte. Raises NoKernel."""
+    if dtype in (DType.INT4, DType.INT2):
+        return np.dtype(np.int8)
+    if dtype is DType.UINT4:
+        return np.dtype(np.uint8)
+    try:
+        return np.dtype(dtype.value)
+    except TypeError:
+        raise NoKernel(f"tensors of type {dtype.value}") from None
+
+
+def is_float(tensor: Tensor) -> bool:
+    """True for float32 tensors, the only floats with kernels."""
+    if tensor.dtype.is_float and tensor.dtype is not DType.FLOAT32:
+        raise NoKernel(f"tensors of type {tensor.dtype.value}")
+    return tensor.dtype is DType.FLOAT32
+
+
+def scale_of(tensor: Tensor) -> np.float32:
+    """The per-tensor scale as the file's float32. Raises NoKernel where there is none or more than one."""
+    scales = scales_of(tensor)
+    if len(scales) != 1:
+        raise NoKernel(f"{len(scales)} scales on tensor {tensor.name!r}, where one is needed")
+    return np.float32(scales[0])
+
+
+def scales_of(tensor: Tensor) -> NDArray[np.float32]:
+    """All scales of a tensor, float32; 0 is let through, because a constant of zeros may have it.
+
+    Raises NoKernel where they are missing, negative or not finite.
+    """
+    scales = np.array(tensor.quantization.scale if tensor.quantization else (), np.float32)
+    if not len(scales) or not (np.isfinite(scales) & (scales >= 0)).all():
+        raise NoKernel(f"tensor {tensor.name!r} has no usable scale")
+    return scales
+
+
+def divisor_of(tensor: Tensor) -> np.float32:
+    """The scale of a tensor whose values are divided by it. Raises NoKernel where it is 0 too."""
+    scale = scale_of(tensor)
+    if scale == 0:
+        raise NoKernel(f"tensor {tensor.name!r} has a scale of 0")
+    return scale
+
+
+def zero_of(tensor: Tensor) -> int:
+    """The per-tensor zero point, 0 where the file has none."""
+    zeros = tensor.quantization.zero_point if tensor.quantization else ()
+    return int(zeros[0]) if zeros else 0
+
+
+def limits(dtype: DType) -> tuple[int, int]:
+    """Smallest and largest value of an integer type."""
+    if dtype.value.startswith("uint"):
+        return 0, (1 << dtype.bits) - 1
+    return -(1 << (dtype.bits - 1)), (1 << (dtype.bits - 1)) - 1
+
+
+_FLOAT_RANGE = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
+
+
+def float_range(op: Op) -> tuple[float, float]:
+    """Bounds of the fused activation. Raises NoKernel for one that is not a clamp."""
+    activation = op.text("activation", "NONE")
+    if activation not in _FLOAT_RANGE:
+        raise NoKernel(f"fused activation {activation}")
+    return _FLOAT_RANGE[activation]
+
+
+def fused_range(op: Op, output: Tensor) -> tuple[int, int]:
+    """`CalculateActivationRangeQuantized`: the type's range, narrowed by the fused activation (float32 division)."""
+    low, high = limits(output.dtype)
+    below, above = float_range(op)
+    if below != -np.inf:
+        low = max(low, quantized(below, output))
+    if above != np.inf:
+        high = min(high, quantized(above, output))
+    return low, high
+
+
+def quantized(real: float, tensor: Tensor) -> int:
+    """zero point + round-half-away(real / scale), the quotient in float32; not clamped."""
+    return zero_of(tensor) + int(numerics.round_away(np.float32(real) / divisor_of(tensor)))
+
+
+def clamp_float(op: Op, values: Array) -> Array:
+    """The fused activation on floats."""
+    below, above = float_range(op)
+    if below == -np.inf and above == np.inf:
+        return values
+    return np.clip(values, np.float32(below), np.float32(above))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an accumulator goes: zero point, clamp and storage type of the output."""
+
+    zero: int
+    low: int
+    high: int
+    dtype: np.dtype[Any]
+
+
+def target(op: Op, tensor: Tensor) -> Target:
+    """The output's zero point and fused clamp."""
+    return Target(zero_of(tensor), *fused_range(op, tensor), storage(tensor.dtype))
+
+
+def plain_target(tensor: Tensor) -> Target:
+    """The output's zero point and its type's range, for operators without fused activation."""
+    return Target(zero_of(tensor), *limits(tensor.dtype), storage(tensor.dtype))
+
+
+def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: float, *, wide: bool = False) -> Rescaler:
+    """accumulator → clamp(round(accumulator · multiplier) + zero point), in the numerics of the model's runtime.
+
+    `multiplier` is float64, scalar or one per last-axis index. The accumulator may be of any type that holds integers
+    of magnitude ≤ `bound` exactly. `wide` says that the runtime accumulates in int64 (one rounding instead of two).
+    """
+    if is_onnx(graph):
+        return float_rescaler(np.asarray(multiplier, np.float32), out)
+    q, shift = numerics.quantize_multipliers(multiplier)
+    factor, tie, bits = closed_form(q, shift, wide=wide)
+    reach = float(np.max(np.abs(factor), initial=0.0)) * bound + (out.high - out.low) + abs(out.zero) + 1
+    if reach * 2.0**bits >= F64_EXACT:
+        exact = numerics.multiply_by_quantized_multiplier_64 if wide else numerics.multiply_by_quantized_multiplier
+        return lambda acc: np.clip(exact(acc.astype(np.int64), q, shift) + out.zero, out.low, out.high).astype(
+            out.dtype
+        )
+    return _float64_rescaler(factor, tie, out)
+
+
+def closed_form(q: Array, shift: Array, *, wide: bool) -> tuple[Array, Array, int]:
+    """(factor, tie, bits) with MultiplyByQuantizedMultiplier(x) = ⌊x·factor + ½ + tie·sgn(x)⌋ for every integer x.
+
+    The first rounding v = ⌊y + ½⌋ of y = x·q·2^(left − 31) is followed by ⌊(v + 2^(e−1) − [v < 0]) / 2^e⌋. As ⌊y + ½⌋ ≥ n
+    is y + ½ ≥ n for integer n, both floors fall into one: ⌊(y + ½ + 2^(e−1) − [v < 0]) / 2^e⌋, that is ⌊y/2^e + ½ ± 2^−(e+1)⌋,
+    and 0 on either side of the sign. For e = 0 the second step is nothing. `bits` is the number of fraction bits of
+    the sum: it is exact in float64 while its magnitude stays below 2^(53 − bits).
+    """
+    if wide:
+        reduced = np.where(q < 0x7FFF0000, (q + (1 << 15)) >> 16, 0x7FFF)
+        return np.ldexp(reduced.astype(np.float64), shift - 15), np.zeros(q.shape), int(np.max(15 - shift, initial=0))
+    right = np.maximum(-shift, 0)
+    tie = np.where(right > 0, np.ldexp(1.0, -(right + 1)), 0.0)
+    return np.ldexp(q.astype(np.float64), shift - 31), tie, 31 + int(np.max(right, initial=0))
+
+
+def _float64_rescaler(factor: Array, tie: Array, out: Target) -> Rescaler:
+    """The closed form in float64. The sum is shifted to start at 0, so that the cast to unsigned is the floor."""
+    unsigned = np.dtype(f"u{out.dtype.itemsize}")
+    base = unsigned.type(out.low % (1 << (8 * unsigned.itemsize)))
+    top = out.high - out.low + 0.5
+    offset = out.zero - out.low + 0.5
+    # Where the clamp hides every negative sum, the side on which its ties fall does not matter.
+    signed = bool(np.any(tie)) and out.low < out.zero
+    always = offset if signed else offset + tie
+
+    def rescale(acc: Array) -> Array:
+        y = np.multiply(acc, factor, dtype=np.float64)
+        if signed:
+            y += np.copysign(tie, y)
+        y += always
+        np.maximum(y, 0.0, out=y)
+        np.minimum(y, top, out=y)
+        result = y.astype(unsigned)
+        result += base
+        return result.view(out.dtype)
+
+    return rescale
+
+
+def float_rescaler(scale: NDArray[np.float32], out: Target) -> Rescaler:
+    """ONNX Runtime (MLAS requantization): rint(float32(acc) · float32 scale), halves to even, + zero point, clamped."""
+    low, high = np.float32(out.low - out.zero), np.float32(out.high - out.zero)
+    zero = out.zero
+
+    def rescale(acc: Array) -> Array:
+        y = acc.astype(np.float32) * scale
+        np.maximum(y, low, out=y)
+        np.minimum(y, high, out=y)
+        np.rint(y, out=y)
+        return (y.astype(np.int32) + zero).astype(out.dtype)
+
+    return rescale
+
+
+def matmul_type(bound: float) -> type[np.float32] | type[np.float64]:
+    """The float type whose BLAS sums integers exactly when no partial sum exceeds `bound`: float32 below 2^24.
+
+    Any order of summation, with or without fused multiply-add, is exact then. Raises NoKernel from 2^53 on.
+    """
+    if bound < F32_EXACT:
+        return np.float32
+    if bound >= F64_EXACT:
+        raise NoKernel("sums beyond 2^53")
+    return np.float64
+
+
+def span(tensor: Tensor) -> int:
+    """The largest |q − zero point| that the tensor's type can hold."""
+    low, high = limits(tensor.dtype)
+    return max(high - zero_of(tensor), zero_of(tensor) - low)

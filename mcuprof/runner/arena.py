@@ -1,0 +1,259 @@
+"""Execution inside a memory plan: one byte buffer, tensors at the plan's offsets, every claim of the plan put to the test.
+
+Each byte of the arena has an owner: the tensor that wrote it last. An operator may read a tensor only while it owns all of
+its bytes. Bytes are poisoned when their tensor dies by the plan's word and when a kernel takes them as scratch. Where
+an output lies on an input, the operator runs in strips on the live bytes in its declared order, and no byte may be
+written before the step at which `ops.traversal` says it is read for the last time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from mcuprof.errors import PlanError
+from mcuprof.graph import ABSENT, Op, Tensor
+from mcuprof.ops.kernel import Array, storage
+from mcuprof.ops.traversal import channel_reads, last_reads
+from mcuprof.runner.program import Program, State, operand, run_operator
+
+POISON = 0xA5
+NOBODY = -1
+_STRIPS = 4
+_VIEWS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+
+
+class Plan(Protocol):
+    """What execution needs of `memory.plan.MemoryPlan`: the fields of the same names."""
+
+    @property
+    def order(self) -> Sequence[int]:
+        """Operator indices in the order they run."""
+
+    @property
+    def offsets(self) -> Sequence[int | None]:
+        """First byte by tensor index; None outside the arena."""
+
+    @property
+    def lifetimes(self) -> Sequence[tuple[int, int] | None]:
+        """First and last position in `order`, by tensor index."""
+
+    @property
+    def scratch(self) -> Sequence[Sequence[tuple[int, int]]]:
+        """Per operator, its scratch blocks as (offset, bytes)."""
+
+    @property
+    def strategy(self) -> str:
+        """The in-place strategy."""
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the arena."""
+
+
+def evaluate_in_arena(
+    program: Program, plan: Plan, inputs: Mapping[int, Array], state: State, seed: int = 0
+) -> dict[int, Array]:
+    """As `program.evaluate`, with every placed tensor inside the arena. `seed` chooses where strips are cut.
+
+    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks something.
+    """
+    if sorted(plan.order) != list(range(len(program.graph.ops))):
+        raise PlanError("the plan does not run every operator exactly once")
+    return _Arena(program, plan, state, np.random.default_rng(seed)).run(inputs)
+
+
+class _Arena:
+    """One inference. Holds the bytes, their owners, and the tensors that lie outside."""
+
+    def __init__(self, program: Program, plan: Plan, state: State, rng: np.random.Generator) -> None:
+        self.program, self.graph, self.plan, self.state, self.rng = program, program.graph, plan, state, rng
+        self.bytes = np.full(plan.arena_bytes, POISON, np.uint8)
+        self.owner = np.full(plan.arena_bytes, NOBODY, np.int64)
+        self.roots: dict[int, int] = {}  # a view → the tensor that wrote its bytes
+        self.families: dict[int, set[int]] = {}  # that tensor → itself and its views, as far as they live
+        self.outside: dict[int, Array] = dict(program.constants)
+        self.dying: dict[int, list[int]] = {}
+        for tensor, lifetime in enumerate(plan.lifetimes):
+            if lifetime is not None:
+                self.dying.setdefault(lifetime[1], []).append(tensor)
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        values: dict[int, Array] = {**self.program.constants, **inputs}
+        for tensor, value in inputs.items():
+            self.store(tensor, value)
+        for position, index in enumerate(self.plan.order):
+            values.update(self.step(index))
+            if position < len(self.plan.order) - 1:  # what lives to the end is still the caller's to read
+                for tensor in self.dying.get(position, ()):
+                    self.bury(tensor)
+        for tensor in self.graph.outputs:
+            if self.plan.offsets[tensor] is not None:
+                self.claim(tensor, "the caller")
+        return values
+
+    def step(self, index: int) -> dict[int, Array]:
+        """Runs one operator; returns its outputs."""
+        op = self.graph.ops[index]
+        reader = f"operator {index} ({op.kind})"
+        for offset, size in self.plan.scratch[index]:
+            self.poison(slice(offset, offset + size))
+        operands = [self.load(tensor, reader) for tensor in op.inputs]
+        shared = [
+            (position, out)
+            for position, tensor in enumerate(op.inputs)
+            for out in op.outputs
+            if tensor != ABSENT and out != ABSENT and self.meet(tensor, out)
+        ]
+        if shared and self.is_view(op, shared):
+            root = self.root(op.inputs[0])
+            self.roots[op.outputs[0]] = root
+            self.families.setdefault(root, {op.inputs[0]}).add(op.outputs[0])
+            return {op.outputs[0]: self.load(op.outputs[0], reader).copy()}
+        for position, out in shared:
+            self.check_order(op, reader, position, out)
+        if shared:
+            results = self.in_strips(index, operands)
+        else:
+            # A kernel may return a view of its input; what leaves the arena must not change with it.
+            results = tuple(
+                value.copy() if np.may_share_memory(value, self.bytes) else value
+                for value in run_operator(self.program, index, operands, self.state)
+            )
+            for tensor, value in zip(op.outputs, results, strict=False):
+                if tensor != ABSENT:
+                    self.store(tensor, value)
+        for offset, size in self.plan.scratch[index]:
+            self.poison(slice(offset, offset + size))
+        return {tensor: value for tensor, value in zip(op.outputs, results, strict=False) if tensor != ABSENT}
+
+    # Bytes ----------------------------------------------------------------------------------------------------------
+
+    def place(self, tensor: int) -> slice | None:
+        """Where the tensor lies; None outside the arena. Raises PlanError beyond its end."""
+        offset = self.plan.offsets[tensor]
+        if offset is None:
+            return None
+        end = offset + _nbytes(self.graph.tensors[tensor])
+        if offset < 0 or end > len(self.bytes):
+            raise PlanError(f"tensor {self.name(tensor)} reaches to byte {end} of an arena of {len(self.bytes)}")
+        return slice(offset, end)
+
+    def store(self, tensor: int, value: Array) -> None:
+        place = self.place(tensor)
+        if place is None:
+            self.outside[tensor] = value
+            return
+        self.bytes[place] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        self.owner[place] = tensor
+
+    def load(self, tensor: int, reader: str) -> Array:
+        """A live view of a placed tensor; the array of any other, None where absent or not computed."""
+        place = self.place(tensor) if tensor != ABSENT else None
+        if place is None:
+            found = operand(self.program, tensor, self.outside, self.state)
+            if found is None and tensor != ABSENT:
+                raise PlanError(f"{reader} runs before tensor {self.name(tensor)} is written")
+            return found
+        self.claim(tensor, reader)
+        spec = self.graph.tensors[tensor]
+        return self.bytes[place].view(storage(spec.dtype)).reshape(spec.shape)
+
+    def claim(self, tensor: int, reader: str) -> None:
+        """Raises PlanError unless the tensor owns all its bytes."""
+        place = self.place(tensor)
+        assert place is not None, "only placed tensors are claimed"
+        foreign = self.owner[place] != self.root(tensor)
+        if not foreign.any():
+            return
+        at = place.start + int(np.argmax(foreign))
+        thief = int(self.owner[at])
+        what = "not (or no longer) written" if thief == NOBODY else f"overwritten by {self.name(thief)}"
+        raise PlanError(f"{reader} reads tensor {self.name(tensor)}, whose byte {at} of the arena is {what}")
+
+    def bury(self, tensor: int) -> None:
+        """Poisons what a dead tensor still owns, unless a view of its bytes lives on."""
+        place, root = self.place(tensor), self.root(tensor)
+        family = self.families.get(root, set())
+        family.discard(tensor)
+        if place is None or family:
+            return
+        mine = self.owner[place] == root
+        self.bytes[place][mine] = POISON
+        self.owner[place][mine] = NOBODY
+
+    def poison(self, place: slice) -> None:
+        if place.stop > len(self.bytes):
+            raise PlanError(f"scratch reaches to byte {place.stop} of an arena of {len(self.bytes)}")
+        self.bytes[place] = POISON
+        self.owner[place] = NOBODY
+
+    def root(self, tensor: int) -> int:
+        return self.roots.get(tensor, tensor)
+
+    def name(self, tensor: int) -> str:
+        return repr(self.graph.tensors[tensor].name)
+
+    # Sharing --------------------------------------------------------------------------------------------------------
+
+    def meet(self, first: int, second: int) -> bool:
+        """True when the two tensors have bytes of the arena in common."""
+        a, b = self.place(first), self.place(second)
+        return a is not None and b is not None and a.start < b.stop and b.start < a.stop
+
+    def is_view(self, op: Op, shared: list[tuple[int, int]]) -> bool:
+        """True when the output is nothing but the input under another shape, in the same place."""
+        return (
+            op.kind in _VIEWS
+            and shared[0] == (0, op.outputs[0])
+            and self.place(op.inputs[0]) == self.place(op.outputs[0])
+        )
+
+    def check_order(self, op: Op, reader: str, position: int, out: int) -> None:
+        """Raises PlanError when the output would overwrite a byte of the input that is still to be read."""
+        source, target = self.place(op.inputs[position]), self.place(out)
+        assert source is not None and target is not None, "only placed tensors meet"
+        if self.plan.strategy == "depthwise" and op.kind == "DEPTHWISE_CONV_2D" and source.start == target.start:
+            read, written = channel_reads(self.graph, op)
+        else:
+            read = last_reads(self.graph, op, position)
+            length = target.stop - target.start
+            written = np.arange(length) * self.graph.tensors[out].elements // max(1, length)
+        low, high = max(source.start, target.start), min(source.stop, target.stop)
+        late = read[low - source.start : high - source.start] > written[low - target.start : high - target.start]
+        if op.outputs[0] != out or late.any():
+            at = low + int(np.argmax(late))
+            name = self.name(op.inputs[position])
+            raise PlanError(f"{reader} writes byte {at} of the arena while it still has to read tensor {name} there")
+
+    def in_strips(self, index: int, operands: list[Array]) -> tuple[Array, ...]:
+        """Runs the operator strip by strip on live bytes: each strip sees what the ones before it have overwritten.
+
+        A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
+        """
+        op = self.graph.ops[index]
+        out = op.outputs[0]
+        spec, place = self.graph.tensors[out], self.place(out)
+        assert place is not None, "a shared output is placed"
+        whole = op.kind == "DEPTHWISE_CONV_2D" and self.plan.strategy == "depthwise"
+        row = max(1, spec.shape[-1] if spec.shape else 1)
+        cuts = sorted(
+            {int(cut) * row for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)}
+        )
+        width = (place.stop - place.start) // spec.elements
+        result = np.empty(spec.shape, storage(spec.dtype))
+        flat = result.reshape(-1)
+        for start, stop in zip((0, *cuts), (*cuts, spec.elements), strict=True):
+            (value,) = run_operator(self.program, index, operands, self.state)
+            flat[start:stop] = value.reshape(-1)[start:stop]
+            part = slice(place.start + start * width, place.start + stop * width)
+            self.bytes[part] = flat[start:stop].view(np.uint8)
+            self.owner[part] = out
+        return (result,)
+
+
+def _nbytes(tensor: Tensor) -> int:
+    """Bytes of the tensor as it is held here: 4-bit integers take one each."""
+    return tensor.elements * storage(tensor.dtype).itemsize if tensor.dtype.bits % 8 else tensor.nbytes

@@ -1,0 +1,162 @@
+"""Other runtimes that judge our outputs. All are optional; each is imported when it is asked for.
+
+Every oracle keeps all tensors, so that intermediate ones can be compared, and is set up in the configuration whose
+arithmetic is exact: a classifier's softmax hides errors that the tensors before it show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mcuprof.errors import UsageError
+from mcuprof.graph import Graph
+from mcuprof.ops.kernel import Array
+
+ARENA_BYTES = 256 * 1024 * 1024
+_PACKAGES = {
+    "tflm": ("tflite-micro", "tflite_micro.python.tflite_micro.runtime"),
+    "litert": ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    "onnxruntime": ("onnxruntime", "onnxruntime"),
+}
+
+
+class Oracle(Protocol):
+    """A runtime with a model loaded. `run` gives tensors by index in the graph; state lasts until `reset`."""
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        """One inference."""
+
+    def reset(self) -> None:
+        """Forgets all state."""
+
+
+def open_oracle(name: str, graph: Graph) -> Oracle:
+    """The runtime `tflm`, `litert` or `onnxruntime` with the graph's file loaded.
+
+    Raises UsageError where the package is not installed, cannot run this format, or refuses the model.
+    """
+    if name not in _PACKAGES:
+        raise UsageError(f"no runtime is named {name!r} (there are {', '.join(_PACKAGES)})")
+    wanted = "onnx" if name == "onnxruntime" else "tflite"
+    if graph.origin.format != wanted:
+        raise UsageError(f"{name} runs .{wanted} files, and this model is {graph.origin.format}")
+    package, module = _PACKAGES[name]
+    try:
+        runtime = import_module(module)
+    except ImportError:
+        raise UsageError(f"{name} is not installed: pip install {package}") from None
+    try:
+        return _OPENERS[name](runtime, graph)
+    except Exception as error:  # whatever a foreign runtime raises for a model it refuses
+        raise UsageError(
+            f"{name} refuses the model: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from error
+
+
+class _Tflm:
+    """tflite-micro's interpreter, keeping all tensors."""
+
+    def __init__(self, runtime: Any, graph: Graph) -> None:
+        self.graph, self.runtime, self.data = graph, runtime, Path(graph.origin.path).read_bytes()
+        self.reset()
+
+    def reset(self) -> None:
+        """A new interpreter: the only way that resets resource variables too."""
+        config = self.runtime.InterpreterConfig.kPreserveAllTensors
+        self.interpreter = self.runtime.Interpreter.from_bytes(
+            self.data, arena_size=ARENA_BYTES, intrepreter_config=config
+        )
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        """One inference; tensors without elements or of types without NumPy counterpart are left out."""
+        for position, tensor in enumerate(self.graph.inputs):
+            self.interpreter.set_input(inputs[tensor].copy(), position)
+        self.interpreter.invoke()
+        found = {}
+        for tensor in self.graph.producer:
+            spec = self.graph.tensors[tensor]
+            if spec.elements and spec.dtype.bits:
+                content = np.asarray(self.interpreter.GetTensor(tensor, 0)["tensor_data"])
+                if content.size == spec.elements:
+                    found[tensor] = content.reshape(spec.shape)
+        return found
+
+
+class _LiteRt:
+    """LiteRT with reference kernels: the built-in ones round otherwise."""
+
+    def __init__(self, runtime: Any, graph: Graph) -> None:
+        self.graph = graph
+        self.interpreter = runtime.Interpreter(
+            model_path=graph.origin.path,
+            experimental_op_resolver_type=runtime.OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=True,
+            num_threads=1,
+        )
+        self.interpreter.allocate_tensors()
+
+    def reset(self) -> None:
+        """Resets variable tensors."""
+        self.interpreter.reset_all_variables()
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        """One inference; tensors that the interpreter does not give out are left out."""
+        for tensor, value in inputs.items():
+            self.interpreter.set_tensor(tensor, value)
+        self.interpreter.invoke()
+        found = {}
+        for tensor in self.graph.producer:
+            try:
+                found[tensor] = np.asarray(self.interpreter.get_tensor(tensor))
+            except (ValueError, TypeError):
+                continue
+        return found
+
+
+class _OnnxRuntime:
+    """ONNX Runtime on the CPU without graph optimisations and with `session.x64quantprecision`, which is exact.
+
+    With optimisations, u8 × s8 products saturate on x86 processors without VNNI.
+    """
+
+    def __init__(self, runtime: Any, graph: Graph) -> None:
+        import onnx
+
+        self.graph = graph
+        model = onnx.load(graph.origin.path)
+        made = {name for node in model.graph.node for name in node.output}
+        present = {output.name for output in model.graph.output}
+        self.tensors = {
+            tensor: graph.tensors[tensor].name for tensor in graph.producer if graph.tensors[tensor].name in made
+        }
+        for name in dict.fromkeys(self.tensors.values()):
+            if name not in present:
+                model.graph.output.append(onnx.ValueInfoProto(name=name))
+        options = runtime.SessionOptions()
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        self.session = runtime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+
+    def reset(self) -> None:
+        """ONNX models keep no state."""
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        """One inference."""
+        feeds = {self.graph.tensors[tensor].name: value for tensor, value in inputs.items()}
+        names = list(dict.fromkeys(self.tensors.values()))
+        by_name = dict(zip(names, self.session.run(names, feeds), strict=True))
+        return {tensor: np.asarray(by_name[name]) for tensor, name in self.tensors.items()}
+
+
+_OPENERS: dict[str, Callable[[Any, Graph], Oracle]] = {
+    "tflm": _Tflm,
+    "litert": _LiteRt,
+    "onnxruntime": _OnnxRuntime,
+}

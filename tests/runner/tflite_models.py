@@ -1,0 +1,139 @@
+"""TFLite files of a few operators, written with the schema's own builder, so that tflite-micro can judge a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tflite
+
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+
+
+@dataclass(frozen=True)
+class T:
+    """A tensor of a test model."""
+
+    shape: tuple[int, ...]
+    dtype: str = "int8"
+    scale: tuple[float, ...] = ()
+    zero: tuple[int, ...] = ()
+    data: Any = None
+    axis: int = 0
+    variable: bool = False
+
+
+@dataclass(frozen=True)
+class O:  # noqa: E742
+    """An operator: builtin name, tensor indices, the options table's class and its fields by schema name."""
+
+    kind: str
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    options: str = ""
+    fields: Mapping[str, Any] | None = None
+
+
+def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+    """The flatbuffer: one subgraph, one buffer per tensor."""
+    b = flatbuffers.Builder(1024)
+    buffers = [_buffer(b, b"")]
+    placed = [_tensor(b, buffers, tensor, index) for index, tensor in enumerate(tensors)]
+    operators = [_operator(b, op, number) for number, op in enumerate(ops)]
+    name = b.CreateString("main")
+    parts = [_offsets(b, placed), _ints(b, inputs), _ints(b, outputs), _offsets(b, operators)]
+    tflite.SubGraphStart(b)
+    for add, part in zip(
+        (tflite.SubGraphAddTensors, tflite.SubGraphAddInputs, tflite.SubGraphAddOutputs, tflite.SubGraphAddOperators),
+        parts,
+        strict=True,
+    ):
+        add(b, part)
+    tflite.SubGraphAddName(b, name)
+    graphs = _offsets(b, [tflite.SubGraphEnd(b)])
+    codes = _offsets(b, [_code(b, op.kind) for op in ops])
+    description = b.CreateString("test")
+    held = _offsets(b, buffers)
+    tflite.ModelStart(b)
+    tflite.ModelAddVersion(b, 3)
+    tflite.ModelAddOperatorCodes(b, codes)
+    tflite.ModelAddSubgraphs(b, graphs)
+    tflite.ModelAddDescription(b, description)
+    tflite.ModelAddBuffers(b, held)
+    b.Finish(tflite.ModelEnd(b), file_identifier=b"TFL3")
+    return bytes(b.Output())
+
+
+def _buffer(b: Any, data: bytes) -> int:
+    content = b.CreateByteVector(data) if data else None
+    tflite.BufferStart(b)
+    if content is not None:
+        tflite.BufferAddData(b, content)
+    return int(tflite.BufferEnd(b))
+
+
+def _tensor(b: Any, buffers: list[int], tensor: T, index: int) -> int:
+    at = 0
+    if tensor.data is not None:
+        at = len(buffers)
+        buffers.append(_buffer(b, np.ascontiguousarray(tensor.data, tensor.dtype).tobytes()))
+    quantization = None
+    if tensor.scale:
+        scale = b.CreateNumpyVector(np.array(tensor.scale, np.float32))
+        zero = b.CreateNumpyVector(np.array(tensor.zero or (0,) * len(tensor.scale), np.int64))
+        tflite.QuantizationParametersStart(b)
+        tflite.QuantizationParametersAddScale(b, scale)
+        tflite.QuantizationParametersAddZeroPoint(b, zero)
+        tflite.QuantizationParametersAddQuantizedDimension(b, tensor.axis)
+        quantization = tflite.QuantizationParametersEnd(b)
+    shape, name = _ints(b, tensor.shape), b.CreateString(f"t{index}")
+    tflite.TensorStart(b)
+    tflite.TensorAddShape(b, shape)
+    tflite.TensorAddType(b, _TYPES[tensor.dtype])
+    tflite.TensorAddBuffer(b, at)
+    tflite.TensorAddName(b, name)
+    tflite.TensorAddIsVariable(b, tensor.variable)
+    if quantization is not None:
+        tflite.TensorAddQuantization(b, quantization)
+    return int(tflite.TensorEnd(b))
+
+
+def _operator(b: Any, op: O, number: int) -> int:
+    options = None
+    if op.options:
+        getattr(tflite, f"{op.options}Start")(b)
+        for field, value in (op.fields or {}).items():
+            getattr(tflite, f"{op.options}Add{field}")(b, value)
+        options = getattr(tflite, f"{op.options}End")(b)
+    ins, outs = _ints(b, op.inputs), _ints(b, op.outputs)
+    tflite.OperatorStart(b)
+    tflite.OperatorAddOpcodeIndex(b, number)
+    tflite.OperatorAddInputs(b, ins)
+    tflite.OperatorAddOutputs(b, outs)
+    if options is not None:
+        tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, op.options))
+        tflite.OperatorAddBuiltinOptions(b, options)
+    return int(tflite.OperatorEnd(b))
+
+
+def _code(b: Any, kind: str) -> int:
+    code = getattr(tflite.BuiltinOperator, kind)
+    tflite.OperatorCodeStart(b)
+    tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
+    tflite.OperatorCodeAddBuiltinCode(b, code)
+    tflite.OperatorCodeAddVersion(b, 1)
+    return int(tflite.OperatorCodeEnd(b))
+
+
+def _ints(b: Any, values: Sequence[int]) -> int:
+    return int(b.CreateNumpyVector(np.array(values, np.int32)))
+
+
+def _offsets(b: Any, offsets: Sequence[int]) -> int:
+    b.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        b.PrependUOffsetTRelative(offset)
+    return int(b.EndVector())
