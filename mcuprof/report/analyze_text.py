@@ -154,7 +154,7 @@ def _strategy_row(page: Page, strategy: Strategy, head_bytes: int) -> tuple[str,
 def _flash(page: Page, result: Result) -> list[Line]:
     flash = result.flash
     heads = (Column("item"), Column("bytes", right=True), Column("basis", flexible=18, drop=1))
-    rows = [(page.fit(page.clean(item.name), 24), f"{item.bytes:,}", page.clean(item.basis)) for item in flash.items]
+    rows = [(page.fit(page.clean(item.name), 32), f"{item.bytes:,}", page.clean(item.basis)) for item in flash.items]
     capacity = "" if flash.capacity_bytes is None else f"of {flash.capacity_bytes:,}"
     share = "" if flash.capacity_bytes is None else f", {percent(flash.total_bytes, flash.capacity_bytes)}"
     rows.append(("total", f"{flash.total_bytes:,}", f"{capacity}{share}"))
@@ -166,7 +166,7 @@ def _latency(page: Page, result: Result) -> list[Line]:
     words, basis = latency_words(latency, result.latency_reason)
     lines = prose(page, "time", words)
     if basis:
-        lines += prose(page, "basis", basis)
+        lines += prose(page, "basis", basis, limit=None)
     if latency is not None:
         counted = ((latency.cycles, "cycles"), (latency.instructions, "instructions"))
         known = [f"{format_count(count)} {what}" for count, what in counted if count is not None]

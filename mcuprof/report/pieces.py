@@ -118,11 +118,18 @@ def judged(result: Result) -> bool:
     return not verdict.fits or not any(finding.code == "C901" for finding in verdict.findings)
 
 
+# Errors that say only that a number is missing.
+_UNPROVEN = frozenset({"M106", "M109", "F203", "L302"})
+
+
 def verdict_word(result: Result) -> Piece:
-    """The verdict in its accent colour."""
+    """The verdict in its accent colour. What fails for want of data is not said to be too large."""
     if not judged(result):
         return Piece("NOT JUDGED", "strong")
-    return Piece("FITS", "good") if result.verdict.fits else Piece("DOES NOT FIT", "bad")
+    if result.verdict.fits:
+        return Piece("FITS", "good")
+    errors = {finding.code for finding in result.verdict.findings if finding.severity == "error"}
+    return Piece("NOT SHOWN TO FIT" if errors and errors <= _UNPROVEN else "DOES NOT FIT", "bad")
 
 
 def verdict_lines(page: Page, result: Result) -> list[Line]:

@@ -1,4 +1,4 @@
-"""Random graphs and their optimum by exhaustion: the outside truth of this room's tests. Shares no code with the room."""
+"""Random graphs and their optimum by exhaustion: the outside truth of these tests. Shares no code with the room."""
 
 from __future__ import annotations
 

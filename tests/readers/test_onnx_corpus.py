@@ -5,11 +5,8 @@ Outside truths: the corpus table (operators, MACs), the files' own scale initial
 
 from __future__ import annotations
 
-import csv
-import os
 import time
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +15,7 @@ from mcuprof import ops
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Graph
 from mcuprof.readers import read
-
-SHARED = Path(os.environ.get("MCUPROF_SHARED", Path(__file__).resolve().parents[2].parent / "shared"))
-MODELS = SHARED / "models"
+from tests.corpus import MODELS, models, needs_shared
 
 REFUSED = {
     "lfs_pointer_mlonmcu_resnet50": "git-LFS pointer",
@@ -41,18 +36,10 @@ PRODUCTS = ("Conv", "QLinearConv", "ConvInteger", "Gemm", "QGemm", "MatMul", "QL
 CONVERTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
 
 
-def _rows() -> dict[str, dict[str, str]]:
-    if not (MODELS / "index.csv").is_file():
-        return {}
-    with (MODELS / "index.csv").open(encoding="utf-8", newline="") as file:
-        rows = {row["name"]: row for row in csv.DictReader(file) if row["format"] == "onnx"}
-    return {name: row for name, row in rows.items() if (MODELS / row["file"]).is_file()}
-
-
-ROWS = _rows()
+ROWS = {entry.name: entry.row for entry in models() if entry.row["format"] == "onnx" and entry.path.is_file()}
 # Not ONNX at all: the other reader's (a TFLite file named .onnx).
 READABLE = [name for name in ROWS if name not in REFUSED and name != "bad_o_tflite_named_onnx"]
-pytestmark = pytest.mark.skipif(not ROWS, reason="needs shared/models beside the checkout")
+pytestmark = needs_shared
 
 
 @cache

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
-from onnx_build import build, node, read
+
+from tests.readers.onnx_build import build, node, read
 
 A = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
 F = np.linspace(-3, 3, 24, dtype=np.float32).reshape(2, 3, 4)

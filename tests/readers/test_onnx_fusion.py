@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from onnx_build import Qdq, build, kinds, node, read
 
 from mcuprof.graph import DType, Graph, Op, Quantization
+from tests.readers.onnx_build import Qdq, build, kinds, node, read
 
 FLOAT = TensorProto.FLOAT
 rng = np.random.default_rng(0)

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
-from onnx_build import Qdq, build, kinds, node, read
 
 from mcuprof.errors import ModelError
 from mcuprof.readers.onnx import read_onnx
+from tests.readers.onnx_build import Qdq, build, kinds, node, read
 
 FLOAT = TensorProto.FLOAT
 X = {"x": (FLOAT, [1, 4])}
