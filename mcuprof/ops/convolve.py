@@ -1,9 +1,9 @@
 """Kernels of the convolutions, int8, int16 × int8, int4 weights and float32.
 
-Integers: Σ (x − zx)·(w − zw) + bias as a float matrix product within the exact-integer bound (`kernel.matmul_type`), then
-the runtime's requantization. TFLite `reference/integer_ops/conv.h`, `depthwise_conv.h`, `transpose_conv.h`; ONNX Runtime
-QLinearConv. Floats accumulate tap by tap in the order of TFLM's reference loops (rows, columns, channels; bias last),
-so that they round alike.
+Integers: Σ (x − zx)·(w − zw) + bias as a float matrix product within the exact-integer bound (`kernel.matmul_type`),
+then the runtime's requantization. TFLite `reference/integer_ops/conv.h`, `depthwise_conv.h`, `transpose_conv.h`; ONNX
+Runtime QLinearConv. Floats accumulate tap by tap in the order of the runtime's loops (`sums`; TFLM: rows, columns,
+channels; bias last), so that they round alike.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from mcuprof.ops.kernel import (
     target,
     zero_of,
 )
+from mcuprof.ops.sums import Sums, float_sums, product
 
 Accumulate = Callable[[Array], Array]
 
@@ -48,10 +49,10 @@ def prepare_conv(graph: Graph, op: Op) -> Kernel:
     if is_float(x) != is_float(graph.input(op, 1)):
         raise NoKernel("float activations with integer weights")
     if is_float(x):
-        accumulate = make(w, weights.astype(np.float32), np.dtype(np.float32), not is_onnx(graph))
+        accumulate = make(w, weights.astype(np.float32), np.dtype(np.float32), float_sums(graph))
         return _framed(graph, op, w, np.dtype(np.float32), 0, accumulate, _finish_float(graph, op, 2))
     bound, kind = _bound(graph, op, weights, 2, x)
-    accumulate = make(w, weights.astype(kind), np.dtype(kind), False)
+    accumulate = make(w, weights.astype(kind), np.dtype(kind), "exact")
     return _framed(
         graph, op, w, np.dtype(kind), zero_of(x), accumulate, _finish(graph, op, x, out, 2, bound, kind, depthwise)
     )
@@ -222,39 +223,34 @@ def _tap(frame: Array, w: Window, tap: int) -> Array:
     return frame[:, rows, left : left + (w.out_w - 1) * w.stride_w + 1 : w.stride_w]
 
 
-def _full(w: Window, weights: Array, kind: np.dtype[Any], sequential: bool) -> Accumulate:
-    """One product of the patches [pixels, taps·C] with the weights [taps·C, OC]."""
+def _full(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumulate:
+    """One product of the patches [pixels, taps·C] (MLAS: [pixels, C·taps]) with the weights in the same order."""
     taps = w.kernel_h * w.kernel_w
-    matrix = np.ascontiguousarray(weights.reshape(-1, w.out_c))
+    channels_first = sums == "fused"
+    matrix = np.ascontiguousarray((weights.swapaxes(0, 1) if channels_first else weights).reshape(-1, w.out_c))
     shape = (w.batch, w.out_h, w.out_w, w.out_c)
 
     def accumulate(frame: Array) -> Array:
         if taps == 1:
             patches = _tap(frame, w, 0)
         else:
-            patches = np.empty((w.batch, w.out_h, w.out_w, taps, w.in_c), kind)
+            patches = np.empty(
+                (w.batch, w.out_h, w.out_w, *((w.in_c, taps) if channels_first else (taps, w.in_c))), kind
+            )
+            by_tap = patches.swapaxes(-1, -2) if channels_first else patches
             for tap in range(taps):
-                patches[:, :, :, tap] = _tap(frame, w, tap)
+                by_tap[:, :, :, tap] = _tap(frame, w, tap)
         rows = patches.reshape(-1, taps * w.in_c)
-        return (in_order(rows, matrix) if sequential else rows @ matrix).reshape(shape)
+        return product(rows, matrix, sums).reshape(shape)
 
     return accumulate
 
 
-def in_order(rows: Array, matrix: Array) -> Array:
-    """rows [M, K] · matrix [K, N] with every sum taken in ascending k, one rounding per product and per addition."""
-    total = np.zeros((rows.shape[0], matrix.shape[1]), rows.dtype)
-    columns = np.ascontiguousarray(rows.T)
-    for column, row in zip(columns, matrix, strict=True):
-        total += column[:, None] * row
-    return total
-
-
-def _grouped(w: Window, weights: Array, kind: np.dtype[Any], sequential: bool) -> Accumulate:
+def _grouped(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumulate:
     """Each group of channels through its own full convolution."""
     depth, filters = w.in_c // w.groups, w.out_c // w.groups
     part = replace(w, in_c=depth, out_c=filters, groups=1)
-    groups = [_full(part, weights[..., g * filters : (g + 1) * filters], kind, sequential) for g in range(w.groups)]
+    groups = [_full(part, weights[..., g * filters : (g + 1) * filters], kind, sums) for g in range(w.groups)]
 
     def accumulate(frame: Array) -> Array:
         parts = [run(frame[..., g * depth : (g + 1) * depth]) for g, run in enumerate(groups)]
@@ -263,7 +259,7 @@ def _grouped(w: Window, weights: Array, kind: np.dtype[Any], sequential: bool) -
     return accumulate
 
 
-def _depthwise(w: Window, weights: Array, kind: np.dtype[Any], sequential: bool) -> Accumulate:
+def _depthwise(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumulate:
     """One multiply-add per tap; output channel oc reads input channel oc // multiplier."""
     multiplier = w.out_c // w.in_c
 
@@ -271,10 +267,14 @@ def _depthwise(w: Window, weights: Array, kind: np.dtype[Any], sequential: bool)
         if multiplier > 1:
             frame = np.repeat(frame, multiplier, axis=-1)
         total = _tap(frame, w, 0) * weights[0]
-        product = np.empty_like(total)
+        if sums == "fused":
+            for tap in range(1, w.kernel_h * w.kernel_w):
+                total = (_tap(frame, w, tap) * weights[tap].astype(np.float64) + total).astype(np.float32)
+            return total
+        term = np.empty_like(total)
         for tap in range(1, w.kernel_h * w.kernel_w):
-            np.multiply(_tap(frame, w, tap), weights[tap], out=product)
-            total += product
+            np.multiply(_tap(frame, w, tap), weights[tap], out=term)
+            total += term
         return total
 
     return accumulate

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Shape, Tensor
-from mcuprof.ops.convolve import conv_multiplier, in_order
+from mcuprof.ops.convolve import conv_multiplier
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -30,6 +30,7 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.operator import InputShapes, Operator
+from mcuprof.ops.sums import Sums, float_sums, product
 
 
 def fully_connected_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -89,14 +90,14 @@ def prepare_fully_connected(graph: Graph, op: Op) -> Kernel:
     fixed = _matrix(w.array(), w, transposed, kind) if w.is_constant else None
     bias = None if bias_tensor is None else bias_tensor.array().reshape(-1).astype(kind)
     zero = 0 if is_float(x) else zero_of(x)
-    sequential = is_float(x) and not is_onnx(graph)
+    sums: Sums = float_sums(graph) if is_float(x) else "exact"
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
         matrix = fixed if fixed is not None else _matrix(inputs[1], w, transposed, kind)
         rows = inputs[0].reshape(-1, depth).astype(kind)
         if zero:
             rows -= zero
-        acc = in_order(rows, matrix) if sequential else rows @ matrix
+        acc = product(rows, matrix, sums)
         if bias is not None:
             acc += bias
         return ((clamp_float(op, acc) if is_float(x) else rescale(acc)).reshape(out.shape),)

@@ -96,14 +96,32 @@ def by_table(tensor: Tensor, function: Callable[[Array], Array]) -> Rescaler:
 
 
 def _onnx_sum(op: Op, x: Tensor, y: Tensor, out: Tensor, combine: np.ufunc) -> Kernel:
-    """`QLinearAdd`: dequantize both, add, quantize, all in float32."""
+    """A QDQ island as it stands: dequantize both, add, quantize, in float32. QLinearAdd: see `_qlinear_add`."""
     a, b, c = scale_of(x), scale_of(y), divisor_of(out)
     zero_x, zero_y, to = zero_of(x), zero_of(y), target(op, out)
+    if op.source.endswith("QLinearAdd"):
+        return _qlinear_add(a / c, b / c, zero_x, zero_y, to)
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
         real_x = (inputs[0].astype(np.int32) - zero_x).astype(np.float32) * a
         real_y = (inputs[1].astype(np.int32) - zero_y).astype(np.float32) * b
         q = np.rint(combine(real_x, real_y) / c) + np.float32(to.zero)
+        return (np.clip(q, to.low, to.high).astype(to.dtype),)
+
+    return run
+
+
+def _qlinear_add(a: np.float32, b: np.float32, zero_x: int, zero_y: int, to: Target) -> Kernel:
+    """ONNX Runtime (MLAS qladd): a·x + (b·y + fixed), all zero points in `fixed`, two fused multiply-adds, rint.
+
+    float64 holds each product exactly, so that rounding the sum to float32 is the fused operation.
+    """
+    fixed = np.float64(np.float32(to.zero) - (a * np.float32(zero_x) + b * np.float32(zero_y)))
+    wide_a, wide_b = np.float64(a), np.float64(b)
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        inner = (inputs[1].astype(np.float64) * wide_b + fixed).astype(np.float32)
+        q = np.rint((inputs[0].astype(np.float64) * wide_a + inner).astype(np.float32))
         return (np.clip(q, to.low, to.high).astype(to.dtype),)
 
     return run
@@ -181,7 +199,7 @@ def _on_floats(function: Callable[..., Array]) -> Prepare:
 
 
 def _compare(function: Callable[..., Array]) -> Prepare:
-    """Comparison of stored values; quantized operands of different scales are first brought together (int8: 8 bits up)."""
+    """Comparison of stored values; quantized operands of different scales are first brought together, 8 bits up."""
 
     def prepare(graph: Graph, op: Op) -> Kernel:
         x, y = graph.input(op, 0), graph.input(op, 1)

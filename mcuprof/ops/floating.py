@@ -1,7 +1,7 @@
 """Quantized ONNX operators without an integer kernel: dequantize, the float32 operator, quantize.
 
-That is what a QDQ model says, and what ONNX Runtime does wherever it has no integer kernel of its own (QLinearSoftmax and
-QLinearSigmoid work out tables in the same way). Rounding is to even.
+That is what a QDQ model says, and what ONNX Runtime does wherever it has no integer kernel of its own (QLinearSoftmax
+and QLinearSigmoid work out tables in the same way). Rounding is to even.
 """
 
 from __future__ import annotations
@@ -14,6 +14,14 @@ import numpy as np
 from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, Prepare, limits, storage
 from mcuprof.ops.quantize import along_axis
+
+
+def is_float_island(op: Op) -> bool:
+    """True for the product of a QDQ model: a float operator between DequantizeLinear and QuantizeLinear.
+
+    Its sums round in float32, which decides ties otherwise than an integer sum does.
+    """
+    return op.source in ("Conv", "Gemm", "MatMul")
 
 
 def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:

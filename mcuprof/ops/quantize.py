@@ -32,7 +32,7 @@ from mcuprof.ops.operator import Operator, same_shape
 
 
 def prepare_quantize(graph: Graph, op: Op) -> Kernel:
-    """float32 → integers: round(x / scale) + zero point, the quotient in float32. Integers → integers: requantization."""
+    """float32 → integers: round(x / scale) + zero point, the quotient in float32. Integers: requantization."""
     x, out = graph.input(op, 0), graph.output(op)
     if not is_float(x):
         multiplier = np.float64(scale_of(x)) / np.float64(divisor_of(out))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from mcuprof.graph import Graph, Op
-from mcuprof.ops.convolve import in_order
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -26,12 +25,13 @@ from mcuprof.ops.kernel import (
     storage,
     zero_of,
 )
+from mcuprof.ops.sums import product
 
 
 def prepare_svdf(graph: Graph, op: Op) -> Kernel:
-    """Inputs: x [batch, in], features [filters, in], time [filters, memory], bias [units], state [batch, filters·memory].
+    """Inputs: x [batch, in], features [filters, in], time [filters, memory], bias [units] and the state.
 
-    Returns the output [batch, units] and the new state. filters = units · rank.
+    Returns the output [batch, units] and the new state [batch, filters · memory]. filters = units · rank.
     """
     x, features, time, state, out = (*(graph.input(op, position) for position in (0, 1, 2, 4)), graph.output(op))
     if is_onnx(graph) or is_float(x) != is_float(features) or not features.is_constant or not time.is_constant:
@@ -48,7 +48,7 @@ def prepare_svdf(graph: Graph, op: Op) -> Kernel:
             shifted = np.concatenate(
                 [inputs[4].reshape(register)[..., 1:], np.empty((batch, filters, 1), np.float32)], 2
             )
-            shifted[..., -1] = in_order(inputs[0].reshape(batch, -1), matrix)
+            shifted[..., -1] = product(inputs[0].reshape(batch, -1), matrix, "reference")
             products = np.add.accumulate(shifted * taps, axis=-1)[..., -1].reshape(batch, -1, rank)
             total = np.zeros((batch, filters // rank), np.float32)
             if inputs[3] is not None:

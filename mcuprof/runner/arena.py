@@ -1,9 +1,9 @@
-"""Execution inside a memory plan: one byte buffer, tensors at the plan's offsets, every claim of the plan put to the test.
+"""Execution inside a memory plan: one byte buffer, tensors at the plan's offsets, every claim put to the test.
 
-Each byte of the arena has an owner: the tensor that wrote it last. An operator may read a tensor only while it owns all of
-its bytes. Bytes are poisoned when their tensor dies by the plan's word and when a kernel takes them as scratch. Where
-an output lies on an input, the operator runs in strips on the live bytes in its declared order, and no byte may be
-written before the step at which `ops.traversal` says it is read for the last time.
+Each byte of the arena has an owner: the tensor that wrote it last. An operator may read a tensor only while it owns all
+of its bytes. Bytes are poisoned when their tensor dies by the plan's word and when a kernel takes them as scratch.
+Where an output lies on an input, the operator runs in strips on the live bytes in its declared order, and no byte may
+be written before the step at which `ops.traversal` says it is read for the last time.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def evaluate_in_arena(
 
     `walk` says in which order the kernels read and write (default: as the reference kernels).
 
-    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks something.
+    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks one.
     """
     if sorted(plan.order) != list(range(len(program.graph.ops))):
         raise PlanError("the plan does not run every operator exactly once")

@@ -73,8 +73,8 @@ def fit(tensor: Tensor, array: Any) -> Array:
 def load_inputs(graph: Graph, path: Path) -> list[dict[int, Array]]:
     """Input sets from a file or a directory of files, in name order.
 
-    `.npz`: one array per input name; `.npy`: the only input; `.bin`: the inputs' bytes one after the other, in order. One
-    leading axis more than the input has means that many sets. Raises UsageError.
+    `.npz`: one array per input name; `.npy`: the only input; `.bin`: the inputs' bytes one after the other, in order.
+    One leading axis more than the input has means that many sets. Raises UsageError.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in (".npz", ".npy", ".bin"))

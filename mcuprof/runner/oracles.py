@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mcuprof.errors import UsageError
-from mcuprof.graph import Graph
+from mcuprof.graph import DType, Graph
 from mcuprof.ops.kernel import Array
 
 ARENA_BYTES = 256 * 1024 * 1024
@@ -119,9 +119,10 @@ class _LiteRt:
 
 
 class _OnnxRuntime:
-    """ONNX Runtime on the CPU without graph optimisations and with `session.x64quantprecision`, which is exact.
+    """ONNX Runtime on the CPU, in the configuration that is exact for the model.
 
-    With optimisations, u8 × s8 products saturate on x86 processors without VNNI.
+    Products of u8 activations with s8 weights saturate on x86 processors without VNNI, in QLinearConv at any level; the
+    optimiser turns them to u8 × u8 when `session.x64quantprecision` is set. QDQ models are run as they stand, in float.
     """
 
     def __init__(self, runtime: Any, graph: Graph) -> None:
@@ -138,7 +139,9 @@ class _OnnxRuntime:
             if name not in present:
                 model.graph.output.append(onnx.ValueInfoProto(name=name))
         options = runtime.SessionOptions()
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        level = runtime.GraphOptimizationLevel
+        unsigned = any(node.op_type.startswith("QLinear") for node in model.graph.node) and _mixes_signs(graph)
+        options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if unsigned else level.ORT_DISABLE_ALL
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
@@ -153,6 +156,12 @@ class _OnnxRuntime:
         names = list(dict.fromkeys(self.tensors.values()))
         by_name = dict(zip(names, self.session.run(names, feeds), strict=True))
         return {tensor: np.asarray(by_name[name]) for tensor, name in self.tensors.items()}
+
+
+def _mixes_signs(graph: Graph) -> bool:
+    """True when an operator multiplies uint8 activations with int8 weights."""
+    pairs = [(graph.tensor(op, 0), graph.tensor(op, 1)) for op in graph.ops]
+    return any(x and w and (x.dtype, w.dtype) == (DType.UINT8, DType.INT8) for x, w in pairs)
 
 
 _OPENERS: dict[str, Callable[[Any, Graph], Oracle]] = {

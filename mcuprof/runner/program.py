@@ -15,7 +15,8 @@ import numpy as np
 from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, DType, Graph, Op
 from mcuprof.ops import OPERATORS
-from mcuprof.ops.floating import through_floats
+from mcuprof.ops.computed import at_run_time
+from mcuprof.ops.floating import is_float_island, through_floats
 from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
 
@@ -88,12 +89,22 @@ def prepare_kernel(graph: Graph, op: Op) -> Kernel:
 
 
 def _in_its_numerics(prepare_it: Prepare, graph: Graph, op: Op) -> Kernel:
-    try:
+    """The kernel itself; under ONNX Runtime also the ways around a missing integer kernel."""
+    if not is_onnx(graph):
         return prepare_it(graph, op)
-    except NoKernel:
-        if not is_onnx(graph):
-            raise
-        return through_floats(prepare_it, graph, op)
+    ways: list[Callable[[], Kernel]] = [
+        lambda: prepare_it(graph, op),
+        lambda: through_floats(prepare_it, graph, op),
+        lambda: at_run_time(prepare_it, graph, op),
+    ]
+    if is_float_island(op):
+        ways[:2] = ways[1::-1]
+    for way in ways[:-1]:
+        try:
+            return way()
+        except NoKernel:
+            continue
+    return ways[-1]()
 
 
 def _no_kernel_needed(inputs: Sequence[Any]) -> tuple[Array, ...]:
