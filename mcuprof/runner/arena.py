@@ -16,7 +16,7 @@ import numpy as np
 from mcuprof.errors import PlanError
 from mcuprof.graph import ABSENT, Op, Tensor
 from mcuprof.ops.kernel import Array, storage
-from mcuprof.ops.traversal import channel_reads, last_reads
+from mcuprof.ops.traversal import Walk, channel_reads, reference_walk
 from mcuprof.runner.program import Program, State, operand, run_operator
 
 POISON = 0xA5
@@ -54,21 +54,29 @@ class Plan(Protocol):
 
 
 def evaluate_in_arena(
-    program: Program, plan: Plan, inputs: Mapping[int, Array], state: State, seed: int = 0
+    program: Program,
+    plan: Plan,
+    inputs: Mapping[int, Array],
+    state: State,
+    seed: int = 0,
+    walk: Walk = reference_walk,
 ) -> dict[int, Array]:
     """As `program.evaluate`, with every placed tensor inside the arena. `seed` chooses where strips are cut.
+
+    `walk` says in which order the kernels read and write (default: as the reference kernels).
 
     Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks one.
     """
     if sorted(plan.order) != list(range(len(program.graph.ops))):
         raise PlanError("the plan does not run every operator exactly once")
-    return _Arena(program, plan, state, np.random.default_rng(seed)).run(inputs)
+    return _Arena(program, plan, state, np.random.default_rng(seed), walk).run(inputs)
 
 
 class _Arena:
     """One inference. Holds the bytes, their owners, and the tensors that lie outside."""
 
-    def __init__(self, program: Program, plan: Plan, state: State, rng: np.random.Generator) -> None:
+    def __init__(self, program: Program, plan: Plan, state: State, rng: np.random.Generator, walk: Walk) -> None:
+        self.walk = walk
         self.program, self.graph, self.plan, self.state, self.rng = program, program.graph, plan, state, rng
         self.bytes = np.full(plan.arena_bytes, POISON, np.uint8)
         self.owner = np.full(plan.arena_bytes, NOBODY, np.int64)
@@ -115,7 +123,8 @@ class _Arena:
         for position, out in shared:
             self.check_order(op, reader, position, out)
         if shared:
-            results = self.in_strips(index, operands)
+            block = max(self.walk(self.graph, op, position).block for position, _ in shared)
+            results = self.in_strips(index, operands, block)
         else:
             # A kernel may return a view of its input; what leaves the arena must not change with it.
             results = tuple(
@@ -218,7 +227,7 @@ class _Arena:
         if self.plan.strategy == "depthwise" and op.kind == "DEPTHWISE_CONV_2D" and source.start == target.start:
             read, written = channel_reads(self.graph, op)
         else:
-            read = last_reads(self.graph, op, position)
+            read = self.walk(self.graph, op, position).written
             length = target.stop - target.start
             written = np.arange(length) * self.graph.tensors[out].elements // max(1, length)
         low, high = max(source.start, target.start), min(source.stop, target.stop)
@@ -228,10 +237,10 @@ class _Arena:
             name = self.name(op.inputs[position])
             raise PlanError(f"{reader} writes byte {at} of the arena while it still has to read tensor {name} there")
 
-    def in_strips(self, index: int, operands: list[Array]) -> tuple[Array, ...]:
+    def in_strips(self, index: int, operands: list[Array], block: int) -> tuple[Array, ...]:
         """Runs the operator strip by strip on live bytes: each strip sees what the ones before it have overwritten.
 
-        A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
+        Strips begin at multiples of `block` pixels, which the kernel writes in one go. A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
         """
         op = self.graph.ops[index]
         out = op.outputs[0]
@@ -240,7 +249,7 @@ class _Arena:
         whole = op.kind == "DEPTHWISE_CONV_2D" and self.plan.strategy == "depthwise"
         row = max(1, spec.shape[-1] if spec.shape else 1)
         cuts = sorted(
-            {int(cut) * row for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)}
+            {int(cut) // block * block * row for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)}
         )
         width = (place.stop - place.start) // spec.elements
         result = np.empty(spec.shape, storage(spec.dtype))
