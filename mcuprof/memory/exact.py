@@ -14,8 +14,10 @@ def available() -> bool:
     return find_spec("ortools") is not None
 
 
-def improve(layout: Layout, best: Ints, bound: int, time_limit: float) -> tuple[Ints, int]:
+def improve(layout: Layout, best: Ints, bound: int, goal: int, time_limit: float) -> tuple[Ints, int]:
     """Offsets at least as good as `best`, and a lower bound in bytes at least as good as `bound`.
+
+    Ends as soon as an arena of `goal` bytes is reached, or when `time_limit` seconds have passed.
 
     Pairs of items that only need to be disjoint are rectangles in time and bytes; a pair with an overlay is a choice
     between its two constraints. Sizes are divided by their common grain.
@@ -26,7 +28,8 @@ def improve(layout: Layout, best: Ints, bound: int, time_limit: float) -> tuple[
     height = (layout.height // grain).tolist()
     limit = int((best + layout.height).max(initial=0)) // grain
     model = cp_model.CpModel()
-    arena = model.new_int_var(-(-bound // grain), limit, "arena")
+    least = max(-(-bound // grain), goal // grain)
+    arena = model.new_int_var(least, limit, "arena")
     offsets = [model.new_int_var(0, limit - size, "") for size in height]
     for offset, size, hint in zip(offsets, height, (best // grain).tolist(), strict=True):
         model.add(offset + size <= arena)
@@ -39,7 +42,9 @@ def improve(layout: Layout, best: Ints, bound: int, time_limit: float) -> tuple[
                     model.add(offsets[other] >= offsets[item] + above // grain).only_enforce_if(lower)
                     model.add(offsets[item] >= offsets[other] + under // grain).only_enforce_if(~lower)
     else:
-        spans = zip(layout.first.tolist(), (layout.last - layout.first + 1).tolist(), strict=True)
+        # Ranks of moments instead of moments: presolve grows with the numbers.
+        ranks = np.searchsorted(layout.moments, layout.first), np.searchsorted(layout.moments, layout.last, "right")
+        spans = zip(ranks[0].tolist(), (ranks[1] - ranks[0]).tolist(), strict=True)
         lifetimes = [model.new_fixed_size_interval_var(first, length, "") for first, length in spans]
         places = [model.new_fixed_size_interval_var(y, size, "") for y, size in zip(offsets, height, strict=True)]
         model.add_no_overlap_2d(lifetimes, places)
@@ -50,4 +55,5 @@ def improve(layout: Layout, best: Ints, bound: int, time_limit: float) -> tuple[
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return best, bound
     found = np.array([solver.value(offset) for offset in offsets], np.int64) * grain
-    return found, max(bound, round(solver.best_objective_bound) * grain)
+    proven = round(solver.best_objective_bound)
+    return found, max(bound, proven * grain) if proven > least else bound

@@ -113,7 +113,7 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
         else:
             best, needed = found, _needed(layout, found)
     if max(least, capacity + 1) <= needed - grain and exact.available() and time.monotonic() < deadline:
-        best, least = exact.improve(layout, best, least, deadline - time.monotonic())
+        best, least = exact.improve(layout, best, least, capacity, deadline - time.monotonic())
         needed = _needed(layout, best)
     proof: Literal["bound", "search"] = "bound" if least == bound else "search"
     return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
