@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mcuprof.errors import PlanError
-from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.graph import Attribute, DType, Graph, Op, Tensor
 from mcuprof.runner.arena import evaluate_in_arena
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.program import evaluate, prepare
@@ -41,7 +41,7 @@ def tiny() -> Graph:
         data = rng.integers(-127, 128, shape, dtype=np.int8).tobytes()
         return graphs.tensor(name, shape, data=data, scale=(0.01,), zero_point=(0,))
 
-    window = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    window: dict[str, Attribute] = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
     tensors = [
         value("in", 1, 5, 5, 2),
         value("conv", 1, 5, 5, 3),
