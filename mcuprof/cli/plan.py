@@ -54,8 +54,12 @@ def _parser() -> Parser:
     parser.add_argument("--in-place-file", action="store_true", help="replace the model file itself")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is being done")
     target = parser.add_argument_group("target")
-    target.add_argument("-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared")
-    target.add_argument("--assume-kernels", metavar="LIB", help="reference, cmsis-nn or esp-nn, whatever the vendor ships")
+    target.add_argument(
+        "-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared"
+    )
+    target.add_argument(
+        "--assume-kernels", metavar="LIB", help="reference, cmsis-nn or esp-nn, whatever the vendor ships"
+    )
     plan = parser.add_argument_group("plan")
     plan.add_argument("--order", choices=ORDERS, default="optimal", help="operator order (default: optimal)")
     plan.add_argument(
@@ -273,7 +277,9 @@ def _onnx(page: Page, job: _Job) -> list[Line]:
     moved = sum(position != number for position, number in enumerate(plan.order))
     return [
         *_title(page, job),
-        *prose(page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"),
+        *prose(
+            page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"
+        ),
         *prose(page, "order", f"{moved} of {len(plan.order)} operators moved" if moved else "as in the file"),
         *(row for step in steps for row in prose(page, "proof", step.text, limit=None)),
         *_outcome(page, job, f"reordered; plan in {Path(beside).name}" if beside else "the plan"),

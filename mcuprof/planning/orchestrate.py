@@ -24,7 +24,7 @@ class Planned:
 
     `before` and `after` are the arenas of the firmware without and with the plan; `kernels` names the rules that the plan
     relies on (empty when no bytes are shared), `sharing` counts outputs that lie on an input; `steps` is the proof.
-    """
+    """  # noqa: E501
 
     graph: Graph
     data: bytes
@@ -71,7 +71,7 @@ def plan_tflite(
 
 
 def plan_onnx(graph: Graph, wishes: Wishes, firmware: Firmware, say: Say = _silent) -> tuple[MemoryPlan, list[Step]]:
-    """Order and offsets for a model of a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""
+    """Order and offsets for a model of a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""  # noqa: E501
     allowed = rules(firmware.library, firmware.core)
     plan = memory.plan(
         graph,

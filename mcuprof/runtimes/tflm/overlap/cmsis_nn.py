@@ -15,7 +15,7 @@ distance is taken. The others differ:
   above that. (A distance that is a multiple of the channels would do, but a larger one would not.)
 - Max pools copy with the C library's `memcpy`, whose order is not defined: copies must be disjoint, one pixel more.
 - Other compilers choose other 1×1 code. Dilation, groups, batches, broadcasts and 16-bit pools were not examined.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The generic C kernels, both the plain and the optimised ones, walk their inputs as the reference does: traced and executed
 on 127 chosen shapes (`overlap_distances.csv` of the project's data). The vector kernels of the ESP32-S3 and ESP32-P4 are
 assembly that nobody has examined: nothing may be shared there.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
