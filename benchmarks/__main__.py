@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import memory
+from benchmarks import memory, runner
 
-BENCHMARKS = {"memory": memory.run}
+BENCHMARKS = {"memory": memory.run, "runner": runner.run}
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or list(BENCHMARKS)
