@@ -123,13 +123,13 @@ def _contrib_operators() -> list[Any]:
         info = np.iinfo(zero.dtype)
         return np.clip(np.rint(x / scale) + np.float32(zero), info.min, info.max).astype(zero.dtype)
 
-    class QLinearAdd(OpRun):  # type: ignore[misc]
+    class QLinearAdd(OpRun):
         op_domain = "com.microsoft"
 
         def _run(self, *a: Any, **_: Any) -> tuple[Any]:
             return (stored(real(*a[:3]) + real(*a[3:6]), a[6], a[7]),)
 
-    class QGemm(OpRun):  # type: ignore[misc]
+    class QGemm(OpRun):
         op_domain = "com.microsoft"
 
         def _run(self, *a: Any, transB: int = 0, **_: Any) -> tuple[Any]:  # noqa: N803
@@ -138,7 +138,7 @@ def _contrib_operators() -> list[Any]:
             total = total + (a[6] if a[6] is not None else 0)
             return (stored(total * np.float32(a[1]) * a[4], a[7], a[8]),)
 
-    class QLinearAveragePool(OpRun):  # type: ignore[misc]
+    class QLinearAveragePool(OpRun):
         op_domain = "com.microsoft"
 
         def _run(self, *a: Any, kernel_shape: Any = (), **_: Any) -> tuple[Any]:
@@ -147,13 +147,13 @@ def _contrib_operators() -> list[Any]:
             cut = x[:, :, : height // h * h, : width // w * w].reshape(n, c, height // h, h, width // w, w)
             return (stored(cut.mean(axis=(3, 5)), a[3], a[4]),)
 
-    class QLinearGlobalAveragePool(OpRun):  # type: ignore[misc]
+    class QLinearGlobalAveragePool(OpRun):
         op_domain = "com.microsoft"
 
         def _run(self, *a: Any, **_: Any) -> tuple[Any]:
             return (stored(real(*a[:3]).mean(axis=(2, 3), keepdims=True), a[3], a[4]),)
 
-    class QLinearSoftmax(OpRun):  # type: ignore[misc]
+    class QLinearSoftmax(OpRun):
         op_domain = "com.microsoft"
 
         def _run(self, *a: Any, **_: Any) -> tuple[Any]:

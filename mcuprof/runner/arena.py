@@ -158,9 +158,8 @@ class _Arena:
             return
         content = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
         if content.size != place.stop - place.start:
-            raise ModelError(
-                f"tensor {self.name(tensor)} takes {content.size} bytes when it is run, {place.stop - place.start} in the file"
-            )
+            stored = place.stop - place.start
+            raise ModelError(f"tensor {self.name(tensor)} takes {content.size} bytes when run, {stored} in the file")
         self.bytes[place] = content
         self.owner[place] = tensor
 
