@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -241,6 +242,19 @@ def test_functions_of_free_output(
     tensors = [T((1, 200), "int8", (s,), (z,)) for s, z in zip(scales, zeros, strict=True)]
     fields = {"Alpha": alpha} if kind == "LEAKY_RELU" else {}
     check(tensors, [O(kind, (0,), (1,), "LeakyReluOptions" if fields else "", fields)], [0], 1, seed)
+
+
+# Short decimal scales: their quotients lie at ties, where float32 and double arithmetic part.
+DECIMAL = (0.125, 0.25, 0.05, 0.1, 0.15, 0.2, 0.0125, 0.07)
+
+
+@pytest.mark.parametrize("kind", ["HARD_SWISH", "LEAKY_RELU", "RELU", "RELU6", "QUANTIZE"])
+@pytest.mark.parametrize("alpha", [0.5, 0.1, 0.3])
+def test_functions_at_ties(kind: str, alpha: float) -> None:
+    fields = {"Alpha": alpha} if kind == "LEAKY_RELU" else {}
+    for seed, scales in enumerate(itertools.product(DECIMAL, DECIMAL)):
+        tensors = [T((1, 200), "int8", (scale,), (0,)) for scale in scales]
+        check(tensors, [O(kind, (0,), (1,), "LeakyReluOptions" if fields else "", fields)], [0], 1, seed)
 
 
 @pytest.mark.parametrize("kind", ["MEAN", "SUM"])
