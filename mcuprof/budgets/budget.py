@@ -92,7 +92,7 @@ def _ram(result: Result, limits: Limits, budget: Budget) -> list[Finding]:
     if over <= 0:
         return []
     fix, saves = memory_fix(memory, over, result.target.runtime)
-    return [Finding("M101", "error", _over("RAM", needed, budget.ram_bytes), fix, saves, _where(budget, "ram"))]
+    return [Finding("M101", "error", _over("RAM", needed, budget.ram_bytes, budget), fix, saves, _where(budget, "ram"))]
 
 
 def _flash(result: Result, limits: Limits, budget: Budget) -> list[Finding]:
@@ -103,15 +103,20 @@ def _flash(result: Result, limits: Limits, budget: Budget) -> list[Finding]:
     if over <= 0:
         return []
     fix = f"free {format_bytes(over)}: fewer weights or fewer kernels"
-    message = _over("flash", total, budget.flash_bytes)
+    message = _over("flash", total, budget.flash_bytes, budget)
     return [Finding("F201", "error", message, fix, where=_where(budget, "flash"))]
 
 
-def _over(what: str, needed: int, budget: int) -> str:
+def _over(what: str, needed: int, limit: int, budget: Budget) -> str:
     return (
-        f"over the {what} budget of {format_size(budget)} by {format_bytes(needed - budget)}: "
-        f"needs {needed:,} B of {budget:,} B"
+        f"over the {what} budget of {format_size(limit)}{_said(budget, what.lower())} "
+        f"by {format_bytes(needed - limit)}: needs {needed:,} B of {limit:,} B"
     )
+
+
+def _said(budget: Budget, name: str) -> str:
+    where = budget.where.get(name)
+    return f" ({where.path}:{where.line})" if where else ""
 
 
 def _latency(latency: Latency | None, reason: str | msgspec.UnsetType, budget: Budget) -> list[Finding]:
@@ -127,7 +132,9 @@ def _latency(latency: Latency | None, reason: str | msgspec.UnsetType, budget: B
     if value <= budget.latency_ms:  # written so that a NaN fails
         return []
     verb = "may reach" if upper else "is about"
-    message = f"latency {verb} {format_ms(value)}, the budget is {format_ms(budget.latency_ms)}"
+    message = (
+        f"latency {verb} {format_ms(value)}, the budget is {format_ms(budget.latency_ms)}{_said(budget, 'latency')}"
+    )
     fix = "mcuprof analyze names the operators that take most of the time"
     return [Finding("L301", "error", message, fix, where=line)]
 

@@ -147,8 +147,8 @@ def request_of(options: argparse.Namespace, models: list[str]) -> Request:
         in_place=options.in_place or IN_PLACE[0],
         input_shapes=shapes,
         limits=Limits(options.ram, options.flash, options.latency, options.reserve_ram),
-        ignore=frozenset(options.ignore),
-        fail_on=options.fail_on or "error",
+        ignore=frozenset(getattr(options, "ignore", ())),
+        fail_on=getattr(options, "fail_on", None) or "error",
     )
 
 

@@ -21,6 +21,7 @@ from mcuprof.cli import output
 from mcuprof.cli.options import Request
 from mcuprof.document import Finding, Report, Result, Tool, Verdict
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
+from mcuprof.report.pieces import judged
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
@@ -31,11 +32,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The results that came about, for each whether it fails, and the exit code: the worst of all models, so an
-    unreadable one is never lost.
+    """The results that came about, for each its request and whether it fails, and the exit code: the worst of all
+    models, so an unreadable one is never lost.
     """
 
     results: tuple[Result, ...]
+    requests: tuple[Request, ...]
     failed: tuple[bool, ...]
     exit_code: int
 
@@ -50,6 +52,9 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
     results = outcome.results
     if options.quiet and options.format == "text":
         results = tuple(result for result, failed in zip(results, outcome.failed, strict=True) if failed)
+        for result in outcome.results:
+            if not judged(result):  # silence would be taken for a FITS
+                output.tell(f"{result.model.path}: not judged: no device, no budget, no config that names it")
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
 
@@ -79,6 +84,7 @@ def evaluate(requests: Sequence[Request], detail: bool, complain: Say, say: Say,
     models = _Models(say)
     baselines = {path: read_baseline(path) for path in {request.baseline for request in requests} if path}
     results: list[Result] = []
+    asked: list[Request] = []
     failed: list[bool] = []
     code = EXIT_FITS
     complaints: set[str] = set()
@@ -89,17 +95,26 @@ def evaluate(requests: Sequence[Request], detail: bool, complain: Say, say: Say,
                     result = _analyzed(path, name, device, request, detail, models, cache)
                     result = _judged(result, path, device, request, baselines)
                     results.append(_encodable(result))
+                    asked.append(request)
                     failed.append(fails(result, request.fail_on, request.ignore))
                     code = max(code, EXIT_FAILED if failed[-1] else EXIT_FITS)
             except McuprofError as error:
-                # Readers name the file themselves, in its normal form; analysis knows only the graph.
-                message = str(error)
-                message = message if message.startswith((path, str(Path(path)))) else f"{path}: {message}"
+                message = _told(error, path, request)
                 if message not in complaints:
                     complain(message)
                 complaints.add(message)
                 code = max(code, error.exit_code)
-    return Outcome(tuple(results), tuple(failed), code)
+    return Outcome(tuple(results), tuple(asked), tuple(failed), code)
+
+
+def _told(error: McuprofError, path: str, request: Request) -> str:
+    """The message with its culprit in front: the config's line for what the config asks, else the file."""
+    message = str(error)
+    if request.spot is not None and isinstance(error, UsageError):
+        config = shown(request.spot.path)
+        return message if message.startswith(config) else f"{request.spot}: targets.{request.target}: {message}"
+    # Readers name the file themselves, in its normal form; analysis knows only the graph.
+    return message if message.startswith((path, str(Path(path)))) else f"{path}: {message}"
 
 
 def _device(request: Request, name: str | None) -> Device | None:
