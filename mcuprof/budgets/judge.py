@@ -56,12 +56,12 @@ def _kept_findings(result: Result, limits: Limits) -> tuple[Finding, ...]:
         if finding.code in _ABOUT_DEVICE_RAM and limits.ram_bytes is not None:
             continue
         if finding.code == "F203" and limits.flash_bytes is not None:
-            finding = _incomplete_bill(finding, result.flash, limits.flash_bytes)
+            finding = incomplete_bill(finding, result.flash, limits.flash_bytes)
         kept.append(finding)
     return tuple(kept)
 
 
-def _incomplete_bill(finding: Finding, flash: Flash, budget: int) -> Finding:
+def incomplete_bill(finding: Finding, flash: Flash, budget: int) -> Finding:
     """An error when the stored model leaves less of the budget than runtimes took: the rule of the analysis."""
     from mcuprof.analysis import LARGEST_LINKED_RUNTIME_BYTES
 
