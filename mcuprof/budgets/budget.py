@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from mcuprof.budgets.amounts import BudgetSpec, LatencyBound
-from mcuprof.budgets.judge import Limits, judge, memory_fix
+from mcuprof.budgets.judge import Limits, incomplete_bill, judge, memory_fix
 from mcuprof.document import Finding, Latency, Result, Verdict, Where
 from mcuprof.errors import UsageError
 from mcuprof.units import format_bytes, format_ms, format_size
@@ -66,7 +66,9 @@ def judge_budget(result: Result, limits: Limits, budget: Budget, target: Where |
         *_latency(judged.latency, judged.latency_reason, budget),
     ]
     kept = [
-        finding for finding in judged.verdict.findings if not (finding.code == "C901" and budget.latency_ms is not None)
+        _against_budget(finding, judged, budget)
+        for finding in judged.verdict.findings
+        if not (finding.code == "C901" and budget.latency_ms is not None)
     ]
     lines = {
         "M101": budget.where.get("ram") if limits.ram_bytes == budget.ram_bytes else None,
@@ -75,6 +77,14 @@ def judge_budget(result: Result, limits: Limits, budget: Budget, target: Where |
     findings = tuple(_located(finding, lines.get(finding.code) or target) for finding in (*kept, *found))
     verdict = Verdict(all(finding.severity != "error" for finding in findings), findings)
     return msgspec.structs.replace(judged, verdict=verdict)
+
+
+def _against_budget(finding: Finding, result: Result, budget: Budget) -> Finding:
+    """A flash bill with gaps must leave room for a runtime in the budget too."""
+    if finding.code != "F203" or budget.flash_bytes is None:
+        return finding
+    tighter = incomplete_bill(finding, result.flash, budget.flash_bytes)
+    return tighter if tighter.severity == "error" else finding
 
 
 def _located(finding: Finding, where: Where | None) -> Finding:

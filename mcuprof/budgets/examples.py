@@ -48,7 +48,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "V603": "mcuprof verify where neither tflite-micro nor ai-edge-litert is installed.",
         "R701": "RAM went from 56,372 B to 60,100 B: +6.6 %, where 2 % or 1 KiB is allowed.",
         "R702": "A model added to models/ since the baseline was last updated.",
-        "R703": "A pruned model takes 40 KiB where the baseline says 56 KiB: it could grow by 16 KiB and nobody would know.",
+        "R703": "A pruned model takes 40 KiB where the baseline says 56 KiB: 16 KiB of growth that nobody would see.",
         "C901": "mcuprof check model.tflite in a folder without mcuprof.toml.",
         "C902": "--ram 512K for a device with 256 KiB: right only if the board has more than the database knows.",
     }
