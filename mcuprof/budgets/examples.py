@@ -10,13 +10,13 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "M101": "An arena of 100 KiB and a stack of 2 KiB on a part with one 96 KiB block of SRAM; or a budget of "
         'ram = "64K" in mcuprof.toml.',
         "M102": "A keyword spotter of 60 tiny operators: 6 KiB of activations, 14 KiB of node and tensor structures.",
-        "M103": "Head 73,728 B while never more than 55,296 B are live: the planner left a gap that other offsets close.",
+        "M103": "Head 73,728 B while never more than 55,296 B are live: the planner left a gap that others close.",
         "M104": "An Inception block computes all four branches before it concatenates; finishing the narrow ones first "
         "keeps less alive.",
         "M105": "A Xtensa core, for which nobody has measured the interpreter's stack: 24 KiB of arena is judged, the "
         "2 KiB of stack beside it is not.",
-        "M106": "mcuprof check model.tflite --flash 512K names no RAM; or the database knows only that a part has 512 KiB "
-        "in all, in banks of unknown size.",
+        "M106": "mcuprof check model.tflite --flash 512K names no RAM; or of a part it is known only that it has 512 KiB "
+        "in all, in how many banks is not.",
         "M107": "RELU after ADD writes a second buffer of 32 KiB although its input is never read again.",
         "M108": "An arena of 700 KiB on an STM32H7 with 512 KiB of AXI SRAM and 8 MiB of SDRAM.",
         "M109": "A model with SVDF on esp-nn kernels, whose scratch buffers for it have not been measured.",
