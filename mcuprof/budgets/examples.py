@@ -15,7 +15,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "keeps less alive.",
         "M105": "A Xtensa core, for which nobody has measured the interpreter's stack: 24 KiB of arena is judged, the "
         "2 KiB of stack beside it is not.",
-        "M106": "mcuprof check model.tflite --flash 512K names no RAM; or of a part it is known only that it has 512 KiB "
+        "M106": "mcuprof check model.tflite --flash 512K names no RAM; or a part is known only to have 512 KiB "
         "in all, in how many banks is not.",
         "M107": "RELU after ADD writes a second buffer of 32 KiB although its input is never read again.",
         "M108": "An arena of 700 KiB on an STM32H7 with 512 KiB of AXI SRAM and 8 MiB of SDRAM.",

@@ -89,7 +89,8 @@ def _literal(text: str) -> str:
 
 
 def _config(device: str | None, models: list[str]) -> str:
-    named = json.dumps(device) if device else '"nucleo-l4r5zi"  # change me: mcuprof devices list'
+    # Some device that exists would make `check` say FITS of a board that nobody has.
+    named = json.dumps(device) if device else '"change-me"          # mcuprof devices list'
     parts = [_HEAD.replace("@DEVICE@", named)]
     for glob, matched in _globs(models):
         listed = "".join(f"# {_comment(model)}\n" for model in matched[:10])
