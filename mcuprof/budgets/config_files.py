@@ -184,7 +184,7 @@ def _converted(layers: Layers, key: toml_lines.Path, value: Any, schema: type[_S
         if missing := re.search(r"missing required field `(.+)`", reason):
             layers.fail(key, f"the key {missing[1]!r} is missing")
         reason = reason.replace(" | null", "").replace("`", "")
-        if reason.startswith("Expected str, got "):
+        if re.fullmatch("Expected str, got (int|float)", reason):
             reason = 'expected text in quotes, such as "96K" or "50ms"'
         layers.fail(key, reason[:1].lower() + reason[1:])
 

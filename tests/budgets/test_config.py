@@ -123,7 +123,7 @@ def test_the_published_schema_accepts_what_is_read(project: Path) -> None:
         ('["door"]', '["dor"]', "mcuprof.toml:29: models[0].targets: no target 'dor' (there are door, bell)"),
         ('["m105"]', '["M999"]', "mcuprof.toml:4: defaults.ignore: no finding has the code 'M999'"),
         ('["O403"]', '["M101"]', "mcuprof.toml:32: models[0].ignore: M101 (needs more RAM than the region has) cannot"),
-        ("[1, 96, 96, 3]", "[0]", "mcuprof.toml:30: models[0].input_shapes: expected int >= 1"),
+        ("[1, 96, 96, 3]", "[0]", "mcuprof.toml:30: models[0].input_shapes[0]: expected int >= 1"),
         ('path = ["models/*.tflite", "extra.onnx"]\n', "", "mcuprof.toml:27: models[0]: the key 'path' is missing"),
         ('device = "nrf52840"', "device = 3", "mcuprof.toml:24: targets.bell.device: expected text in quotes"),
         ('device = "stm32h743zi"\n', "", "mcuprof.toml:9: targets.door.clock: needs a device"),
