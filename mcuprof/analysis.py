@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,19 +20,18 @@ from mcuprof.document import (
     Peak,
     PeakTensor,
     Placement,
-    RegionUse,
     Result,
     Target,
     Verdict,
 )
 from mcuprof.errors import UsageError
 from mcuprof.graph import Graph
-from mcuprof.hardware import Block, Device
+from mcuprof.hardware import Device
 from mcuprof.ops import is_known, parameters, total_macs
 from mcuprof.ops.scheme import scheme
 from mcuprof.ops.soundness import NPU, defects
+from mcuprof.regions import place
 from mcuprof.runtimes import Arena
-from mcuprof.units import format_bytes
 
 DEFAULT_KERNELS = "reference"
 
@@ -41,7 +40,9 @@ DEFAULT_KERNELS = "reference"
 class Options:
     """What to assume of the firmware. `kernels` None means what the device's vendor ships.
 
-    `detail` adds the plan and the strategies table to the result.
+    `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
+    where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan and the
+    strategies table to the result.
     """
 
     runtime: str = "tflm"
@@ -49,6 +50,8 @@ class Options:
     order: str = "as-is"
     in_place: str = "none"
     detail: bool = False
+    reserve: Mapping[str, int] = field(default_factory=dict)
+    arena_regions: tuple[str, ...] = ()
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -116,7 +119,7 @@ def _memory(
         raise UsageError(f"--order {options.order} --in-place {options.in_place}: only as-is and none are built in")
     live = _live_bytes(arena)
     bound = max(live.values(), default=0)
-    regions, found = _regions(arena.min_arena_bytes, stack or 0, device)
+    regions, found = place(arena.min_arena_bytes, stack or 0, device, options.reserve, options.arena_regions)
     memory = Memory(
         order="as-is",
         in_place="none",
@@ -191,52 +194,6 @@ def _name(graph: Graph, request: runtimes.Request) -> str:
         return owner.tensors[request.tensor].name
     kind = owner.ops[request.op].kind if request.op is not None else ""
     return f"scratch of operator {request.op} ({kind})"
-
-
-def _regions(arena: int, stack: int, device: Device | None) -> tuple[tuple[RegionUse, ...], tuple[Finding, ...]]:
-    """Where the arena, the stack and the firmware's own data go, and what to say about it.
-
-    The arena takes the largest block; stack and firmware take the others first, as a linker script that wants to make
-    room would, and share the arena's block only when the others are too small. External RAM serves only an arena that
-    no internal block could hold.
-    """
-    if device is None:
-        return (), ()
-    blocks = device.arena_blocks()
-    if not blocks:
-        return _without_layout(arena, stack, device)
-    external = device.arena_blocks("external-ram")
-    home, *others = blocks
-    if arena > home.bytes and external and arena <= external[0].bytes:
-        home, others = external[0], [home, *others]
-        text = f"the arena of {format_bytes(arena)} fits only {home.name}, outside the chip"
-        slow = (Finding("M108", "warning", text, "every access to it is slow: reduce the peak"),)
-        return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), slow
-    return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), ()
-
-
-def _distribute(arena: int, stack: int, reserve: int, home: Block, others: Iterable[Block]) -> Iterator[RegionUse]:
-    used = arena
-    elsewhere: list[RegionUse] = []
-    for block in others:
-        placed = stack if stack <= block.bytes else 0
-        stack -= placed
-        kept = min(reserve, block.bytes - placed)
-        reserve -= kept
-        if placed or kept:
-            elsewhere.append(RegionUse(block.name, placed, kept, block.bytes))
-    used += stack
-    yield RegionUse(home.name, used, reserve, home.bytes)
-    yield from elsewhere
-
-
-def _without_layout(arena: int, stack: int, device: Device) -> tuple[tuple[RegionUse, ...], tuple[Finding, ...]]:
-    """Only the total is known, or nothing is: neither shows that the arena fits in one piece."""
-    total = device.ram_bytes
-    regions = (RegionUse("RAM", arena + stack, device.reserve_bytes, total),) if total else ()
-    known = "only its total RAM is" if total else "no RAM size is"
-    text = f"{known} known of {device.id}: that the arena fits in one piece is not shown"
-    return regions, (Finding("M106", "error", text, "name the largest free block with --ram"),)
 
 
 # Flash ----------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ FLOORS = {
     "document": 0,
     "ops": 1,
     "hardware": 1,
+    "regions": 2,
+    "cache": 2,
     "readers": 2,
     "memory": 2,
     "runtimes": 2,
@@ -29,8 +31,8 @@ FLOORS = {
     "analysis": 4,
     "planning": 4,
     "budgets": 5,
-    "report": 5,
-    "cli": 6,
+    "report": 6,  # the verdict flows from budgets to report: SARIF describes the rules that were broken
+    "cli": 7,
 }
 HEAVY = (
     "onnx",

@@ -137,6 +137,9 @@ def verdict_lines(page: Page, result: Result) -> list[Line]:
     word = verdict_word(result)
     device = result.target.device
     setting = ", ".join(filter(None, (result.target.runtime, result.target.kernels)))
+    name = result.target.name
+    if not isinstance(name, msgspec.UnsetType) and name != device:
+        device = f"{name} ({device})" if device else name
     place = page.clean(f"on {device}") if device else "without a device"
     path = page.clean(result.model.path)
     room = page.width - len(word.text) - 2
