@@ -88,7 +88,7 @@ def setting_of(device: Device | None, options: Options) -> Setting:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What a model needs on every device of one setting. `on` adds one device's memory, clock and board: that is cheap."""
+    """What a model needs on every device of one setting. `on` adds one device's memory, clock and board, cheaply."""
 
     facts: ModelFacts
     setting: Setting

@@ -14,6 +14,8 @@ from mcuprof.errors import UsageError
 
 SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
+# Codes of errors that say only that a number is missing: what fails with these alone is not shown to fit.
+UNPROVEN = frozenset({"M106", "M109", "F203", "L302"})
 
 
 class Tool(msgspec.Struct, frozen=True):

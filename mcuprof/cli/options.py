@@ -82,7 +82,7 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
     """Which device, which runtime, which memory plan, which budgets."""
     target = parser.add_argument_group("target")
     target.add_argument("-d", "--device", action="append", default=[], metavar="DEVICE", help="see mcuprof devices")
-    target.add_argument("--clock", type=_as_type(parse_clock_hz), metavar="HZ", help="such as 80MHz")
+    target.add_argument("--clock", type=as_type(parse_clock_hz), metavar="HZ", help="such as 80MHz")
     target.add_argument("--runtime", help=f"default: {DEFAULT_RUNTIME}")
     target.add_argument("--kernels", help="kernel library (default: what the device's vendor ships)")
     plan = parser.add_argument_group("memory plan")
@@ -92,15 +92,15 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
         "--input-shape",
         action="append",
         default=[],
-        type=_as_type(parse_input_shape),
+        type=as_type(parse_input_shape),
         metavar="NAME:1x96x96x3",
         help="shape of an input that the model leaves open",
     )
     budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
-    budgets.add_argument("--ram", type=_as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
-    budgets.add_argument("--flash", type=_as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
-    budgets.add_argument("--latency", type=_as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
-    budgets.add_argument("--reserve-ram", type=_as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
+    budgets.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
+    budgets.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
+    budgets.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
+    budgets.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +117,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         "--ignore",
         action="extend",
         default=[],
-        type=_as_type(parse_codes),
+        type=as_type(parse_codes),
         metavar="CODE[,CODE]",
         help="pass over these findings (not over M101, F201, L301, V602)",
     )
@@ -164,7 +164,7 @@ def parse_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, dimensions
 
 
-def _as_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+def as_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     """`parse` for argparse, which then puts the option's name before the message."""
 
     def parsed(text: str) -> _T:
