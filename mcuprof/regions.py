@@ -85,8 +85,12 @@ def _as_wanted(
 
 
 def _by_region(device: Device, reserve: Mapping[str, int]) -> dict[str, int]:
-    """Bytes kept per region, those of an alias counted to the region it shows again."""
-    kept: dict[str, int] = {}
+    """Bytes kept per region by the device's own entry and beyond it; those of an alias count to what it shows again."""
+    kept = {
+        region.name: region.reserve_bytes
+        for region in device.regions
+        if region.reserve_bytes and region.kind in ("ram", "external-ram") and not region.alias
+    }
     for name, count in reserve.items():
         region = _known(device, name)
         kept[region] = kept.get(region, 0) + count

@@ -36,6 +36,7 @@ class RegionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alias: str | None = None
     arena: bool = True
     merge: bool = True
+    reserve: str | None = None
 
 
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +159,11 @@ def read(path: Path, record: type[Record]) -> tuple[Record, Source]:
         raise FileError(Problem(path, "", f"cannot be read: {error.strerror}")) from None
     except ValueError as error:  # not UTF-8, or a path that no file system has
         raise FileError(Problem(path, "", f"cannot be read: {error}")) from None
+    return parse(path, text, record)
+
+
+def parse(path: Path, text: str, record: type[Record]) -> tuple[Record, Source]:
+    """The record in `text`, the content of the TOML file at `path`. Raises FileError as `read` does."""
     source = Source(path, text)
     try:
         content = tomllib.loads(text)

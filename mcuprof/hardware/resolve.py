@@ -39,6 +39,8 @@ def check(file: DeviceFile, source: Source) -> list[Problem]:
         found.append(source.problem("flash_wait_states", f"{file.flash_wait_states} is outside 0 to 31"))
     for index, entry in enumerate(file.regions):
         found += unit_problem(source, f"regions[{index}].size", entry.size, size_bytes)
+        if entry.reserve is not None:
+            found += unit_problem(source, f"regions[{index}].reserve", entry.reserve, size_bytes)
     if not found:
         found += _region_problems(file.regions, source)
     return found
@@ -115,6 +117,7 @@ def _region(entry: RegionEntry) -> Region:
         alias=entry.alias,
         arena=entry.arena,
         merge=entry.merge,
+        reserve_bytes=size_bytes(entry.reserve) if entry.reserve else 0,
     )
 
 
@@ -133,6 +136,8 @@ def _region_problems(entries: tuple[RegionEntry, ...], source: Source) -> list[P
     placed: list[tuple[int, int, str]] = []
     for index, entry in enumerate(entries):
         key = f"regions[{index}]"
+        if entry.reserve is not None and size_bytes(entry.reserve) > size_bytes(entry.size):
+            found.append(source.problem(key, f"the firmware cannot take {entry.reserve} of {entry.name!r}"))
         if names.index(entry.name) != index:
             found.append(source.problem(key, f"a second region is named {entry.name!r}"))
         if entry.alias is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcuprof.fit_document import DeviceFit, FitReport, ModelFit
-from mcuprof.report.fit_text import common, misses, reasons_of, size_words, time_words, unproven
+from mcuprof.report.fit_text import common, misses, others, reasons_of, size_words, time_words
 from mcuprof.report.markdown import code_span, plain_text
 from mcuprof.report.page import Page
 
@@ -25,8 +25,8 @@ def _model(model: ModelFit, page: Page, count: int | None) -> list[str]:
         lines += ["", "| nearest misses | core | lacks RAM | lacks flash |", "|---|---|---:|---:|"]
         lines += [_missing(page, each) for each in lacking[:count]]
         lines += _left(len(lacking), count)
-    if unknown := unproven(model):
-        lines += ["", "Not shown to fit:", ""]
+    if unknown := others(model):
+        lines += ["", "Not shown to fit, or out for another reason:", ""]
         for (finding, message), names in reasons_of(unknown).items():
             devices = ", ".join(code_span(page, name) for name in names)
             lines.append(f"- {plain_text(page, finding)}, {plain_text(page, message)}: {devices}")

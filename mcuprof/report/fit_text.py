@@ -31,7 +31,8 @@ def _model(model: ModelFit, page: Page, count: int | None) -> list[Line]:
     found += [row for finding in common(model) for row in prose(page, finding.code, finding.message, label_style="bad")]
     found += _listed(page, "Smallest first", fitting, _FITTING, count)
     found += _listed(page, "Nearest misses", misses(model), _MISSING, count)
-    return found + _reasons(page, unproven(model))
+    found += _reasons(page, "Not shown to fit", [each for each in others(model) if each.status == "unproven"])
+    return found + _reasons(page, "Out for another reason", [each for each in others(model) if each.status == "over"])
 
 
 def common(model: ModelFit) -> tuple[Finding, ...]:
@@ -46,8 +47,8 @@ def misses(model: ModelFit) -> list[DeviceFit]:
     return sorted(found, key=lambda each: (each.lacks_ram_bytes + each.lacks_flash_bytes, each.size))
 
 
-def unproven(model: ModelFit) -> list[DeviceFit]:
-    """Devices that fail although nothing is known to be too small, with reasons that are not the model's own."""
+def others(model: ModelFit) -> list[DeviceFit]:
+    """Devices that fail although no memory is known to be too small, with reasons that are not the model's own."""
     own = common(model)
     return [
         each
@@ -127,12 +128,12 @@ def _missing(page: Page, each: DeviceFit) -> tuple[str, ...]:
     )
 
 
-def _reasons(page: Page, devices: Sequence[DeviceFit]) -> list[Line]:
+def _reasons(page: Page, title: str, devices: Sequence[DeviceFit]) -> list[Line]:
     """Each reason once, then the devices it keeps back."""
     if not devices:
         return []
     reasons = reasons_of(devices)
-    found = [line(), line(Piece(f"Not shown to fit ({len(devices)})", "strong"))]
+    found = [line(), line(Piece(f"{title} ({len(devices)})", "strong"))]
     for (code, message), names in reasons.items():
         found += prose(page, code, message)
         found += prose(page, "", ", ".join(names), "dim", limit=None)
