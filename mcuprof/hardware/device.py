@@ -145,7 +145,7 @@ class Device(msgspec.Struct, frozen=True):
         return sum(sizes) if sizes else None
 
     def arena_blocks(self, kind: RegionKind = "ram") -> tuple[Block, ...]:
-        """The blocks of `kind` that could each hold a whole arena, the one with most room first; empty where the layout is not known.
+        """The blocks of `kind` that could each hold an arena, most room first; empty where the layout is not known.
 
         Regions whose addresses touch count as one block, unless one of them says otherwise. Aliases, and memory that
         cannot hold an arena, are left out. An arena fits a device only if it fits one of these blocks.
