@@ -36,7 +36,7 @@ class Work:
         None.
         """
         clock = clock_hz or device.clock_hz
-        anchor = cycles_.anchor(self.core.id, self.kernels)
+        anchor = cycles_.anchor_of(device, self.core.id, self.kernels)
         rows = tuple(
             OperatorCost(index, kind, one.kernel, macs, one.instructions, _cycles(anchor, one), one.basis)
             for index, (kind, macs, one) in enumerate(zip(self.kinds, self.macs, self.counts, strict=True))
@@ -47,11 +47,22 @@ class Work:
         basis = f"instructions modelled: median error {book.median:.1%}, worst {book.worst:.1%} ({book.basis})"
         if isinstance(anchor, str):
             return Latency(counted, None, None, None, None, f"{basis}; cycles: no data: {anchor}", rows)
-        spent = anchor.cycles(counted, len(self.kinds))
+        spent = self.cycles(anchor)
         if clock is None:
             return Latency(counted, spent, None, None, None, f"{basis}; ms: no data: the clock is not known", rows)
         ms, band = spent / clock * 1000, anchor.band_for(device.id, clock)
         return Latency(counted, spent, ms, ms / band, ms * band, f"{anchor.basis(device.id, clock)}; {basis}", rows)
+
+    def cycles(self, anchor: cycles_.Anchor) -> int:
+        """Cycles of one inference under `anchor`. Raises TypeError where the instructions are not known."""
+        if isinstance(self.instructions, NoData):
+            raise TypeError(self.instructions.reason)
+        corrections = (
+            (anchor.factors[one.kernel] - 1) * ((one.instructions or 0) + anchor.per_operator)
+            for one in self.counts
+            if one.kernel in anchor.factors
+        )
+        return anchor.cycles(self.instructions + sum(corrections), len(self.counts))
 
 
 def work(graph: Graph, core: Core, *, runtime: str, kernels: str) -> Work | NoData:
@@ -93,4 +104,6 @@ def _book(core: Core, runtime: str, kernels: str) -> LawBook | NoData:
 
 
 def _cycles(anchor: cycles_.Anchor | str, one: Count) -> int | None:
-    return None if isinstance(anchor, str) or one.instructions is None else anchor.cycles(one.instructions)
+    if isinstance(anchor, str) or one.instructions is None:
+        return None
+    return round(anchor.factors.get(one.kernel, 1.0) * anchor.cycles(one.instructions))

@@ -10,7 +10,7 @@ from mcuprof.hardware.database import (
     load_core,
     load_device,
 )
-from mcuprof.hardware.device import Accelerator, Block, Core, Device, Region, RegionKind
+from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Device, Region, RegionKind
 from mcuprof.hardware.files import Problem
 from mcuprof.hardware.resolve import default_kernels
 from mcuprof.hardware.validation import validate
@@ -18,6 +18,7 @@ from mcuprof.hardware.validation import validate
 __all__ = [
     "Accelerator",
     "Block",
+    "Calibration",
     "Core",
     "Device",
     "Problem",

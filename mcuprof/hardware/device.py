@@ -97,6 +97,30 @@ class Accelerator(msgspec.Struct, frozen=True):
     notes: str = ""
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """Cycles per instruction from the user's own runs, for one core, kernel set, runtime and clock.
+
+    cycles = cpi · Σ factor(kernel class) · (instructions + instructions_per_operator); a class without a factor has 1.
+    `band` is the factor that new models are expected within (90 %), `band_elsewhere` the same at another clock. Errors
+    are those of models that the fit had not seen, None where there was one model only.
+    """
+
+    core: str
+    kernels: str
+    runtime: str
+    clock_hz: int
+    cpi: float
+    instructions_per_operator: float
+    band: float
+    band_elsewhere: float
+    rows: int
+    models: int
+    source: str
+    error_median: float | None = None
+    error_worst: float | None = None
+    factors: Mapping[str, float] = {}
+
+
 class Device(msgspec.Struct, frozen=True):
     """A part or board, resolved: the core record is inside, the regions are as the linker sees them.
 
@@ -128,6 +152,7 @@ class Device(msgspec.Struct, frozen=True):
     accelerators: tuple[str, ...] = ()
     ram_total_bytes: int | None = None
     flash_accelerator: str | None = None
+    calibration: Calibration | None = None
 
     @property
     def ram_bytes(self) -> int | None:

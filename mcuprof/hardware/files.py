@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -39,6 +39,25 @@ class RegionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserve: str | None = None
 
 
+class CalibrationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `calibration`, which `mcuprof calibrate` writes; see `Calibration` for the meaning of the keys."""
+
+    core: str
+    kernels: str
+    clock: str
+    cpi: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    instructions_per_operator: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+    band: Annotated[float, msgspec.Meta(ge=1, le=1000)]
+    band_elsewhere: Annotated[float, msgspec.Meta(ge=1, le=1000)]
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    models: Annotated[int, msgspec.Meta(ge=1)]
+    source: str
+    runtime: str = "tflm"
+    error_median: float | None = None
+    error_worst: float | None = None
+    factors: Mapping[str, Annotated[float, msgspec.Meta(gt=0, le=1000)]] = {}
+
+
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of `devices/`. `cores` starts with the one an application runs on; its options are `fpu` and `dsp`."""
 
@@ -64,6 +83,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regions: tuple[RegionEntry, ...] = ()
     sources: Mapping[str, str] = {}
     doubts: Mapping[str, str] = {}
+    calibration: CalibrationEntry | None = None
 
 
 class CoreFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +162,7 @@ class Source(msgspec.Struct, frozen=True):
             table, name, nth = "regions", "name", int(entry[1])
         else:
             table, name, nth = "", key, 0
-            if key.startswith(("sources.", "doubts.")):
+            if key.startswith(("sources.", "doubts.", "calibration.")):
                 table, name = key.split(".", 1)
         begin = rf"\s*({table}\s*=|\[+{table}\])" if table else ""
         wanted = rf"(^|[{{\s])\"?{re.escape(name)}\"?\s*="

@@ -7,8 +7,17 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from mcuprof.errors import UsageError
-from mcuprof.hardware.device import Core, Device, Region
-from mcuprof.hardware.files import DeviceFile, FileError, Problem, RegionEntry, Source, clock_hertz, size_bytes
+from mcuprof.hardware.device import Calibration, Core, Device, Region
+from mcuprof.hardware.files import (
+    CalibrationEntry,
+    DeviceFile,
+    FileError,
+    Problem,
+    RegionEntry,
+    Source,
+    clock_hertz,
+    size_bytes,
+)
 
 UNKNOWN_CORE = Core(id="unknown", name="core not stated", isa="unknown")
 NO_RESERVE = "nothing reserved is known; use --reserve-ram"
@@ -35,6 +44,8 @@ def check(file: DeviceFile, source: Source) -> list[Problem]:
         low, high = _CLOCK_RANGE
         if not found and not low <= clock_hertz(file.clock) <= high:
             found.append(source.problem("clock", f"{file.clock} is outside 1 MHz to 2 GHz"))
+    if file.calibration is not None:
+        found += unit_problem(source, "calibration.clock", file.calibration.clock, clock_hertz)
     if file.flash_wait_states is not None and not 0 <= file.flash_wait_states <= 31:
         found.append(source.problem("flash_wait_states", f"{file.flash_wait_states} is outside 0 to 31"))
     for index, entry in enumerate(file.regions):
@@ -97,7 +108,13 @@ def device_of(
         accelerators=file.accelerators,
         ram_total_bytes=size_bytes(file.ram_total) if file.ram_total else None,
         flash_accelerator=file.flash_accelerator,
+        calibration=_calibration(file.calibration) if file.calibration else None,
     )
+
+
+def _calibration(entry: CalibrationEntry) -> Calibration:
+    facts = msgspec.structs.asdict(entry)
+    return Calibration(clock_hz=clock_hertz(facts.pop("clock")), **facts)
 
 
 def doubts_of(file: DeviceFile) -> Mapping[str, str]:
