@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "init": ("mcuprof.cli.init", "write a config for the models found here, and the pre-commit hook"),
         "fit": ("mcuprof.cli.fit", "on which devices it fits, smallest first, and what the others lack"),
         "devices": ("mcuprof.cli.devices", "list, show or validate the device database; import a device"),
+        "calibrate": ("mcuprof.cli.calibrate", "refit a device's latency from your own measurements"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
         "explain": ("mcuprof.cli.explain", "what a finding's code means and what to do about it"),
     }

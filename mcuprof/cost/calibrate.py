@@ -205,6 +205,6 @@ def _band(held_out: Mapping[str, float], models: int, known: Prior) -> float:
     return exp(max(predicted, 1.5 * sizes[-1] if sizes else 0.0))
 
 
-def anchor_cycles(run: Run, cpi: float, e: float, factors: Mapping[str, float]) -> float:
-    """The cycles that these factors predict for a run."""
-    return run.cycles * cpi / exp(_level(run, e, factors))
+def predicted_cycles(run: Run, by: Fit) -> float:
+    """The cycles that a fit predicts for what was run."""
+    return run.cycles * by.cpi / exp(_level(run, by.e, by.factors))
