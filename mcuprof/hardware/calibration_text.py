@@ -11,7 +11,12 @@ from mcuprof.hardware.files import DeviceFile, parse
 from mcuprof.hardware.resolve import check
 from mcuprof.hardware.toml_text import key_value, quoted
 
-_TABLE = re.compile(r"^[ \t]*\[calibration(?:\.[^\]\n]*)?\][^\n]*\n(?:(?![ \t]*\[)[^\n]*(?:\n|\Z))*", re.MULTILINE)
+_NOTE = "# Written by `mcuprof calibrate`: cycles = cpi * sum(factor * (instructions + instructions_per_operator))."
+# A table reaches to the next one, or to a comment that is not ours.
+_TABLE = re.compile(
+    rf"^[ \t]*\[calibration(?:\.[^\]\n]*)?\][^\n]*\n(?:{re.escape(_NOTE)}\n)?(?:(?![ \t]*[\[#])[^\n]*(?:\n|\Z))*",
+    re.MULTILINE,
+)
 
 
 def with_calibration(text: str, calibration: Calibration, path: Path) -> str:
@@ -31,8 +36,8 @@ def calibration_text(calibration: Calibration) -> str:
     """The tables `[calibration]` and `[calibration.factors]`."""
     own = calibration
     lines = [
-        "# Written by `mcuprof calibrate`: cycles = cpi * sum(factor * (instructions + instructions_per_operator)).",
         "[calibration]",
+        _NOTE,
         key_value("core", own.core),
         key_value("kernels", own.kernels),
         key_value("runtime", own.runtime),

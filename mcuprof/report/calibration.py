@@ -24,9 +24,9 @@ def lines(page: Page, own: Calibration, prior_cpi: float | None, rows: Iterable[
     """The factor beside the one known before, the runs with their held-out errors, and where it is stored."""
     before = "nothing published before" if prior_cpi is None else f"published: {prior_cpi:.3g}"
     e = f"{own.instructions_per_operator:,.0f} instructions more per operator"
-    found = [
-        line(Piece("CALIBRATED", "good"), f"  {page.clean(own.core)}, {own.kernels} at {own.clock_hz / 1e6:g} MHz")
-    ]
+    word = Piece("CALIBRATED", "good")
+    found = [line(word, f"  {page.fit(page.clean(target), page.width - len(word.text) - 2)}")]
+    found += prose(page, "core", f"{own.core}, {own.kernels} kernels at {own.clock_hz / 1e6:g} MHz")
     found += prose(page, "cycles", f"{own.cpi:.3g} per instruction ({before}), {e}")
     if own.error_median is None or own.error_worst is None:
         error = "one model only: nothing to hold out"
@@ -39,7 +39,7 @@ def lines(page: Page, own: Calibration, prior_cpi: float | None, rows: Iterable[
         words = ", ".join(f"{kernel} {factor:.2f}" for kernel, factor in own.factors.items())
         found += prose(page, "classes", words, limit=None)
     cells = [_cells(page, row) for row in rows]
-    return [*found, *prose(page, "stored", target), line(), *table(page, _HEADS, cells)]
+    return [*found, line(), *table(page, _HEADS, cells)]
 
 
 def _cells(page: Page, row: Row) -> tuple[str, ...]:
