@@ -17,6 +17,7 @@ FLOORS = {
     "units": 0,
     "graph": 0,
     "document": 0,
+    "fit_document": 1,
     "ops": 1,
     "hardware": 1,
     "regions": 2,
@@ -29,6 +30,7 @@ FLOORS = {
     "rewrites": 3,
     "writers": 3,
     "analysis": 4,
+    "calibration": 4,
     "planning": 4,
     "budgets": 5,
     "report": 6,  # the verdict flows from budgets to report: SARIF describes the rules that were broken
