@@ -18,7 +18,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "check": ("mcuprof.cli.check", "does it fit? verdict first, in a few lines"),
         "analyze": ("mcuprof.cli.analyze", "everything: memory timeline, strategies, cost per layer, flash bill"),
-        "devices": ("mcuprof.cli.devices", "list, show or validate the device database"),
+        "plan": ("mcuprof.cli.plan", "a better memory plan, written into the model for the stock runtime"),
+        "diff": ("mcuprof.cli.diff", "what changed between two models, increases first"),
+        "baseline": ("mcuprof.cli.baseline", "record what models take, and fail when they grow"),
+        "init": ("mcuprof.cli.init", "write a config for the models found here, and the pre-commit hook"),
+        "fit": ("mcuprof.cli.fit", "on which devices it fits, smallest first, and what the others lack"),
+        "devices": ("mcuprof.cli.devices", "list, show or validate the device database; import a device"),
+        "calibrate": ("mcuprof.cli.calibrate", "refit a device's latency from your own measurements"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
         "explain": ("mcuprof.cli.explain", "what a finding's code means and what to do about it"),
     }

@@ -1,8 +1,8 @@
 """Unary functions of one tensor: activations and element-wise math. The output has the input's shape.
 
-Kernels: TFLM `activations_common.cc`, `logistic_common.cc`, `tanh.cc`, `hard_swish_common.cc`, `leaky_relu_common.cc`,
-`prelu_common.cc`, `elu.cc`, `elementwise.cc`. 8-bit functions are worked out once for all 256 values. Float functions go
-through float64, whose rounding to float32 is that of a good libm.
+Kernels: TFLM `activations_common.cc`, `logistic_common.cc`, `tanh.cc`, `hard_swish_common.cc`,
+`leaky_relu_common.cc`, `prelu_common.cc`, `elu.cc`, `elementwise.cc`. 8-bit functions are worked out once for all 256
+values. Float functions are those of the C library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
-from mcuprof.ops import numerics, sigmoid16
+from mcuprof.ops import libm, numerics, sigmoid16
 from mcuprof.ops.elementwise import by_table
 from mcuprof.ops.kernel import (
     Array,
@@ -38,19 +38,18 @@ FloatFunction = Callable[[Array], Array]
 IntegerKernel = Callable[[Graph, Tensor, Tensor], Callable[[Array], Array]]
 
 
-def in_double(function: Callable[[Array], Array]) -> FloatFunction:
+def _in_double(function: Callable[[Array], Array]) -> FloatFunction:
     """A float32 function worked out in float64."""
     return lambda x: function(x.astype(np.float64)).astype(np.float32)
 
 
-_exp = in_double(np.exp)
-
-
-def _float_logistic(x: Array) -> Array:
+def float_logistic(x: Array) -> Array:
     """`reference/logistic.h`: exp(x) below −9, 1 above 16.619047, 1 / (1 + exp(−x)) between."""
     one = np.float32(1)
     return np.where(
-        x > np.float32(16.619047164916992), one, np.where(x < -9, _exp(np.minimum(x, 0)), one / (one + _exp(-x)))
+        x > np.float32(16.619047164916992),
+        one,
+        np.where(x < -9, libm.exp(np.minimum(x, 0)), one / (one + libm.exp(-x))),
     )
 
 
@@ -63,7 +62,7 @@ def _float_gelu(x: Array) -> Array:
 
 
 def _elu(x: Array) -> Array:
-    return np.where(x < 0, in_double(np.expm1)(np.minimum(x, 0)), x)
+    return np.where(x < 0, libm.expm1(np.minimum(x, 0)), x)
 
 
 _FLOAT: dict[str, FloatFunction] = {
@@ -74,21 +73,21 @@ _FLOAT: dict[str, FloatFunction] = {
     "ELU": _elu,
     "GELU": _float_gelu,
     "HARD_SWISH": _float_hard_swish,
-    "LOGISTIC": _float_logistic,
-    "TANH": in_double(np.tanh),
+    "LOGISTIC": float_logistic,
+    "TANH": libm.tanh,
     "ABS": np.abs,
     "NEG": np.negative,
     "SIGN": np.sign,
     "ROUND": np.rint,
     "CEIL": np.ceil,
     "FLOOR": np.floor,
-    "EXP": _exp,
-    "LOG": in_double(np.log),
+    "EXP": libm.exp,
+    "LOG": libm.log,
     "SQRT": np.sqrt,
     "RSQRT": lambda x: np.float32(1) / np.sqrt(x),
     "SQUARE": np.square,
-    "SIN": in_double(np.sin),
-    "COS": in_double(np.cos),
+    "SIN": _in_double(np.sin),
+    "COS": _in_double(np.cos),
 }
 
 
@@ -235,15 +234,19 @@ def _prepare(kind: str, graph: Graph, op: Op) -> Kernel:
 
 
 def prepare_leaky_relu(graph: Graph, op: Op) -> Kernel:
-    """Identity above zero, alpha below, each with its own multiplier (float32 quotients, `CalculateOpDataLeakyRelu`)."""
+    """Identity above zero, alpha below, each with its own multiplier from products and quotients in double.
+
+    Double as tflite-micro computes them: float32 quotients differ at ties such as 0.125 / 0.05.
+    """
     x, out, alpha = graph.input(op, 0), graph.output(op), np.float32(op.number("alpha"))
     if is_float(x):
         return lambda inputs: (np.where(inputs[0] > 0, inputs[0], inputs[0] * alpha),)
     if is_onnx(graph):
         return _onnx_leaky_relu(x, out, alpha)
     to, reach = plain_target(out), float(span(x))
-    above = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), to, reach)
-    below = rescaler(graph, np.float64(scale_of(x) * alpha / divisor_of(out)), to, reach)
+    scale, divisor = np.float64(scale_of(x)), np.float64(divisor_of(out))
+    above = rescaler(graph, scale / divisor, to, reach)
+    below = rescaler(graph, scale * np.float64(alpha) / divisor, to, reach)
     zero = zero_of(x)
 
     def run(q: Array) -> Array:

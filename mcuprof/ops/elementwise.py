@@ -199,7 +199,7 @@ def _on_floats(function: Callable[..., Array]) -> Prepare:
 
 
 def _compare(function: Callable[..., Array]) -> Prepare:
-    """Comparison of stored values; quantized operands of different scales are first brought together (int8: 8 bits up)."""
+    """Comparison of stored values; quantized operands of different scales are first brought together, 8 bits up."""
 
     def prepare(graph: Graph, op: Op) -> Kernel:
         x, y = graph.input(op, 0), graph.input(op, 1)

@@ -1,7 +1,7 @@
 """Quantized ONNX operators without an integer kernel: dequantize, the float32 operator, quantize.
 
-That is what a QDQ model says, and what ONNX Runtime does wherever it has no integer kernel of its own (QLinearSoftmax and
-QLinearSigmoid work out tables in the same way). Rounding is to even.
+That is what a QDQ model says, and what ONNX Runtime does wherever it has no integer kernel of its own (QLinearSoftmax
+and QLinearSigmoid work out tables in the same way). Rounding is to even.
 """
 
 from __future__ import annotations

@@ -173,10 +173,10 @@ def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: float, *, 
 def closed_form(q: Array, shift: Array, *, wide: bool) -> tuple[Array, Array, int]:
     """(factor, tie, bits) with MultiplyByQuantizedMultiplier(x) = ⌊x·factor + ½ + tie·sgn(x)⌋ for every integer x.
 
-    The first rounding v = ⌊y + ½⌋ of y = x·q·2^(left − 31) is followed by ⌊(v + 2^(e−1) − [v < 0]) / 2^e⌋. As ⌊y + ½⌋ ≥ n
-    is y + ½ ≥ n for integer n, both floors fall into one: ⌊(y + ½ + 2^(e−1) − [v < 0]) / 2^e⌋, that is ⌊y/2^e + ½ ± 2^−(e+1)⌋,
-    and 0 on either side of the sign. For e = 0 the second step is nothing. `bits` is the number of fraction bits of
-    the sum: it is exact in float64 while its magnitude stays below 2^(53 − bits).
+    The first rounding v = ⌊y + ½⌋ of y = x·q·2^(left − 31) is followed by ⌊(v + 2^(e−1) − [v < 0]) / 2^e⌋. As
+    ⌊y + ½⌋ ≥ n is y + ½ ≥ n for integer n, both floors fall into one: ⌊(y + ½ + 2^(e−1) − [v < 0]) / 2^e⌋, that is
+    ⌊y/2^e + ½ ± 2^−(e+1)⌋, and 0 on either side of the sign. For e = 0 the second step is nothing. `bits` is the number
+    of fraction bits of the sum: it is exact in float64 while its magnitude stays below 2^(53 − bits).
     """
     if wide:
         reduced = np.where(q < 0x7FFF0000, (q + (1 << 15)) >> 16, 0x7FFF)

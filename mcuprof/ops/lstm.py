@@ -1,7 +1,7 @@
 """UNIDIRECTIONAL_SEQUENCE_LSTM: float32, int8 and int16 activations, int16 cell.
 
-Kernel: TFLM `unidirectional_sequence_lstm.cc`, `lstm_eval.cc`, `lstm_eval_common.cc`. Gates are matrix products to int16
-in Q3.12, joined with saturation; sigmoid and tanh are those of `sigmoid16`; products are requantized.
+Kernel: TFLM `unidirectional_sequence_lstm.cc`, `lstm_eval.cc`, `lstm_eval_common.cc`. Gates are matrix products to
+int16 in Q3.12, joined with saturation; sigmoid and tanh are those of `sigmoid16`; products are requantized.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
-from mcuprof.ops import sigmoid16
-from mcuprof.ops.activation import _float_logistic, in_double
+from mcuprof.ops import libm, sigmoid16
+from mcuprof.ops.activation import float_logistic
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -38,7 +38,6 @@ _UNSUPPORTED = (*range(9, 12), 16, 17, *range(20, 24))  # peepholes, projection,
 _INT16 = Target(0, -32768, 32767, np.dtype(np.int16))
 _GATE_SCALE = np.float32(2.0**-12)
 _SIGMOID_SCALE = 2.0**-15
-_tanh = in_double(np.tanh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,9 @@ def prepare_lstm(graph: Graph, op: Op) -> Kernel:
         outputs = []
         for features in steps:
             i, f, g, o = step.gates(features, h)
-            c = step.update(step.sigmoid(f), c, step.sigmoid(i), sigmoid16.tanh(g) if g.dtype == np.int16 else _tanh(g))
+            c = step.update(
+                step.sigmoid(f), c, step.sigmoid(i), sigmoid16.tanh(g) if g.dtype == np.int16 else libm.tanh(g)
+            )
             h = step.hidden(step.sigmoid(o), step.tanh(c))
             outputs.append(h)
         result = np.stack(outputs, axis=0 if time_major else 1)
@@ -93,7 +94,7 @@ def _float_cell(graph: Graph, op: Op) -> _Cell:
         value = forget * cell + enter * new
         return np.clip(value, np.float32(-clip), np.float32(clip)) if clip > 0 else value
 
-    return _Cell(gates, _float_logistic, _tanh, update, lambda o, c: o * c)
+    return _Cell(gates, float_logistic, libm.tanh, update, lambda o, c: o * c)
 
 
 def _optional(tensor: Tensor | None) -> Any:

@@ -171,8 +171,9 @@ def _batch_to_space(graph: Graph, op: Op) -> Kernel:
         order = [rank, *(axis for i in range(rank) for axis in (rank + 1 + i, i)), *range(2 * rank + 1, parts.ndim)]
         sizes = [size * block for size, block in zip(x.shape[1:], blocks, strict=False)]
         whole = parts.transpose(order).reshape(batch, *sizes, *x.shape[1 + rank :])
-        inside = tuple(slice(int(a), size - int(b)) for (a, b), size in zip(crops, sizes, strict=True))
-        return (np.ascontiguousarray(whole[(slice(None), *inside)]),)
+        cut = (slice(int(a), size - int(b)) for (a, b), size in zip(crops, sizes, strict=True))
+        inside = (slice(None), *cut)
+        return (np.ascontiguousarray(whole[inside]),)
 
     return run
 

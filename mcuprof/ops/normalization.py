@@ -12,13 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op
-from mcuprof.ops import numerics
-from mcuprof.ops.activation import in_double
+from mcuprof.ops import libm, numerics
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, is_float, is_onnx, scale_of, storage, zero_of
 from mcuprof.ops.operator import Operator, same_shape
 
 _SCALED_DIFFERENCE_BITS = 5
-_exp, _log = in_double(np.exp), in_double(np.log)
 
 
 def _float_sum(x: Array) -> Array:
@@ -35,7 +33,7 @@ def prepare_softmax(graph: Graph, op: Op) -> Kernel:
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
             rows = np.moveaxis(inputs[0], axis, -1)
-            powers = _exp((rows - rows.max(axis=-1, keepdims=True)) * np.float32(beta))
+            powers = libm.exp((rows - rows.max(axis=-1, keepdims=True)) * np.float32(beta))
             return (np.ascontiguousarray(np.moveaxis(powers / _float_sum(powers), -1, axis)),)
 
         return run
@@ -72,7 +70,7 @@ def _difference_scale(beta: float, scale: float) -> tuple[int, int, int]:
 
 
 def _softmax16(scale: float, beta: float) -> Kernel:
-    """`SoftmaxInt16`: exp and 1 / (1 + x) from tables of 513 entries, the reciprocal of the sum normalised to [1, 2)."""
+    """`SoftmaxInt16`: exp and 1 / (1 + x) from tables of 513 entries, the sum normalised to [1, 2)."""
     multiplier, shift = numerics.quantize_multiplier(scale * beta / (10.0 / 65535.0))
     exponentials = _table16(np.float32(10) / 65535, 32767, np.float32(2) / 65535, lambda v: np.exp(v, dtype=np.float32))
     reciprocals = _table16(np.float32(1) / 65535, -32768, np.float32(2) / 65535, lambda v: 1 / (1 + v))
@@ -94,7 +92,7 @@ def _softmax16(scale: float, beta: float) -> Kernel:
 
 
 def _table16(scale: np.float32, zero: int, out_scale: np.float32, function: Callable[[Array], Array]) -> Array:
-    """`LUTPopulate` for int16, in float32: 513 samples, each shifted by half the interpolation error at the midpoint."""
+    """`LUTPopulate` for int16, in float32: 513 samples, each moved by half the interpolation error at the midpoint."""
     low, high = np.float32(scale * np.float32(-32768 - zero)), np.float32(scale * np.float32(32767 - zero))
     out_low, out_high = np.float32(out_scale * np.float32(-32768)), np.float32(out_scale * np.float32(32767))
     step = np.float32((high - low) / np.float32(512))
@@ -126,7 +124,7 @@ def prepare_log_softmax(graph: Graph, op: Op) -> Kernel:
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
             shifted = inputs[0] - inputs[0].max(axis=-1, keepdims=True)
-            return (shifted - _log(_float_sum(_exp(shifted))),)
+            return (shifted - libm.log(_float_sum(libm.exp(shifted))),)
 
         return run
     if is_onnx(graph) or x.dtype is not DType.INT8:

@@ -108,7 +108,7 @@ def truncating_divide(a: ArrayLike, b: ArrayLike) -> Integers:
 
 
 def count_leading_zeros(x: Integers) -> Integers:
-    """`CountLeadingZeros` of 32-bit values (32 for 0): frexp's exponent is the bit length of what float64 holds exactly."""
+    """`CountLeadingZeros` of 32-bit values, 32 for 0: frexp's exponent is the bit length of what float64 holds."""
     return 32 - np.frexp((x & 0xFFFFFFFF).astype(np.float64))[1].astype(np.int64)
 
 

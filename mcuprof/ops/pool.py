@@ -49,7 +49,10 @@ def prepare_pool(graph: Graph, op: Op) -> Kernel:
             return truncating_divide(total + np.sign(total) * (cells // 2), cells)
         if op.kind == "L2_POOL_2D":
             return np.sqrt(_in_order(w, frame * frame) / cells.astype(np.float32))
-        return _in_order(w, frame) / cells.astype(np.float32)
+        # ONNX Runtime leaves AveragePool to MLAS below opset 19, when it gained dilations and another kernel.
+        by_columns = is_onnx(graph) and op.version < 19
+        total = _separable(w, frame, np.add) if by_columns else _in_order(w, frame)
+        return total / cells.astype(np.float32)
 
     def clamp(values: Array) -> Array:
         return clamp_float(op, values) if is_float(x) else np.clip(values, *fused_range(op, out)).astype(kind)
@@ -82,7 +85,7 @@ def _inside(size: int, outputs: int, kernel: int, stride: int, dilation: int, be
 
 
 def _separable(w: Window, frame: Array, combine: np.ufunc) -> Array:
-    """Rows first, then columns: exact for integers and for maxima, where the order does not matter."""
+    """Rows first, then columns: for integers and maxima, which any order serves, and for MLAS, whose order it is."""
     rows = [_every(frame, k * w.dilation_h, w.out_h, w.stride_h, 1) for k in range(w.kernel_h)]
     tall = _reduce(combine, rows)
     return _reduce(combine, [_every(tall, k * w.dilation_w, w.out_w, w.stride_w, 2) for k in range(w.kernel_w)])

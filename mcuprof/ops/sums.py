@@ -1,6 +1,6 @@
 """Matrix products whose sums are taken as a runtime takes them.
 
-- `exact`: integers held in floats below the exact bound (`kernel.matmul_type`): every order gives the same, BLAS serves.
+- `exact`: integers held in floats below the exact bound (`kernel.matmul_type`): any order gives the same, BLAS serves.
 - `reference`: TFLM's float loops: ascending k, one rounding per product and one per addition.
 - `fused`: ONNX Runtime's MLAS on x86 with FMA: ascending k, one rounding per multiply-add.
 """

@@ -29,9 +29,9 @@ from mcuprof.ops.sums import product
 
 
 def prepare_svdf(graph: Graph, op: Op) -> Kernel:
-    """Inputs: x [batch, in], features [filters, in], time [filters, memory], bias [units], state [batch, filters·memory].
+    """Inputs: x [batch, in], features [filters, in], time [filters, memory], bias [units] and the state.
 
-    Returns the output [batch, units] and the new state. filters = units · rank.
+    Returns the output [batch, units] and the new state [batch, filters · memory]. filters = units · rank.
     """
     x, features, time, state, out = (*(graph.input(op, position) for position in (0, 1, 2, 4)), graph.output(op))
     if is_onnx(graph) or is_float(x) != is_float(features) or not features.is_constant or not time.is_constant:

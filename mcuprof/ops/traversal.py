@@ -9,6 +9,7 @@ TFLite's `reference_ops` and `reference_integer_ops`. Kernels that are not liste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,26 @@ from mcuprof.ops.elementwise import ELEMENTWISE
 from mcuprof.ops.geometry import window
 from mcuprof.ops.kernel import Array
 
-Walk = Callable[[Graph, Op, int], Array]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Order:
+    """How a kernel walks one input: int64 [bytes of the input], output elements written before a byte's last read.
+
+    Pixels (vectors of the last axis) are written `block` at a time, after all that they need is read.
+    """
+
+    written: Array
+    block: int = 1
+
+
+Walk = Callable[[Graph, Op, int], Order]
+"""(graph, operator, input position) → the order in which the operator's kernel walks that input."""
+_Steps = Callable[[Graph, Op, int], Array]
+
+
+def reference_walk(graph: Graph, op: Op, position: int) -> Order:
+    """The reference kernels' order."""
+    return Order(last_reads(graph, op, position))
 
 
 def last_reads(graph: Graph, op: Op, position: int) -> Array:
@@ -97,7 +117,7 @@ def _copies(graph: Graph, op: Op, position: int) -> Array:
     return places[tuple(slice(int(start), int(start) + size) for start, size in inside)]
 
 
-_WALKS: Mapping[str, Walk] = {
+_WALKS: Mapping[str, _Steps] = {
     **dict.fromkeys((*ELEMENTWISE, *POINTWISE, "QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _each),
     # Maximum, sum and output passes of a row: the last one reads element by element, and no earlier row again.
     "SOFTMAX": _each,

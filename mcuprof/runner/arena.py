@@ -1,9 +1,9 @@
-"""Execution inside a memory plan: one byte buffer, tensors at the plan's offsets, every claim of the plan put to the test.
+"""Execution inside a memory plan: one byte buffer, tensors at the plan's offsets, every claim put to the test.
 
-Each byte of the arena has an owner: the tensor that wrote it last. An operator may read a tensor only while it owns all of
-its bytes. Bytes are poisoned when their tensor dies by the plan's word and when a kernel takes them as scratch. Where
-an output lies on an input, the operator runs in strips on the live bytes in its declared order, and no byte may be
-written before the step at which `ops.traversal` says it is read for the last time.
+Each byte of the arena has an owner: the tensor that wrote it last. An operator may read a tensor only while it owns all
+of its bytes. Bytes are poisoned when their tensor dies by the plan's word and when a kernel takes them as scratch.
+Where an output lies on an input, the operator runs in strips on the live bytes in its declared order, and no byte may
+be written before the step at which `ops.traversal` says it is read for the last time.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
-from mcuprof.errors import PlanError
+from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import ABSENT, Op, Tensor
 from mcuprof.ops.kernel import Array, storage
-from mcuprof.ops.traversal import channel_reads, last_reads
+from mcuprof.ops.traversal import Walk, channel_reads, reference_walk
 from mcuprof.runner.program import Program, State, operand, run_operator
 
 POISON = 0xA5
@@ -54,21 +54,30 @@ class Plan(Protocol):
 
 
 def evaluate_in_arena(
-    program: Program, plan: Plan, inputs: Mapping[int, Array], state: State, seed: int = 0
+    program: Program,
+    plan: Plan,
+    inputs: Mapping[int, Array],
+    state: State,
+    seed: int = 0,
+    walk: Walk = reference_walk,
 ) -> dict[int, Array]:
     """As `program.evaluate`, with every placed tensor inside the arena. `seed` chooses where strips are cut.
 
-    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks something.
+    `walk` says in which order the kernels read and write (default: as the reference kernels).
+
+    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks one,
+    ModelError where a tensor is larger than the file says.
     """
     if sorted(plan.order) != list(range(len(program.graph.ops))):
         raise PlanError("the plan does not run every operator exactly once")
-    return _Arena(program, plan, state, np.random.default_rng(seed)).run(inputs)
+    return _Arena(program, plan, state, np.random.default_rng(seed), walk).run(inputs)
 
 
 class _Arena:
     """One inference. Holds the bytes, their owners, and the tensors that lie outside."""
 
-    def __init__(self, program: Program, plan: Plan, state: State, rng: np.random.Generator) -> None:
+    def __init__(self, program: Program, plan: Plan, state: State, rng: np.random.Generator, walk: Walk) -> None:
+        self.walk = walk
         self.program, self.graph, self.plan, self.state, self.rng = program, program.graph, plan, state, rng
         self.bytes = np.full(plan.arena_bytes, POISON, np.uint8)
         self.owner = np.full(plan.arena_bytes, NOBODY, np.int64)
@@ -115,7 +124,8 @@ class _Arena:
         for position, out in shared:
             self.check_order(op, reader, position, out)
         if shared:
-            results = self.in_strips(index, operands)
+            block = max(self.walk(self.graph, op, position).block for position, _ in shared)
+            results = self.in_strips(index, operands, block)
         else:
             # A kernel may return a view of its input; what leaves the arena must not change with it.
             results = tuple(
@@ -146,7 +156,11 @@ class _Arena:
         if place is None:
             self.outside[tensor] = value
             return
-        self.bytes[place] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        content = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        if content.size != place.stop - place.start:
+            stored = place.stop - place.start
+            raise ModelError(f"tensor {self.name(tensor)} takes {content.size} bytes when run, {stored} in the file")
+        self.bytes[place] = content
         self.owner[place] = tensor
 
     def load(self, tensor: int, reader: str) -> Array:
@@ -218,7 +232,7 @@ class _Arena:
         if self.plan.strategy == "depthwise" and op.kind == "DEPTHWISE_CONV_2D" and source.start == target.start:
             read, written = channel_reads(self.graph, op)
         else:
-            read = last_reads(self.graph, op, position)
+            read = self.walk(self.graph, op, position).written
             length = target.stop - target.start
             written = np.arange(length) * self.graph.tensors[out].elements // max(1, length)
         low, high = max(source.start, target.start), min(source.stop, target.stop)
@@ -228,11 +242,11 @@ class _Arena:
             name = self.name(op.inputs[position])
             raise PlanError(f"{reader} writes byte {at} of the arena while it still has to read tensor {name} there")
 
-    def in_strips(self, index: int, operands: list[Array]) -> tuple[Array, ...]:
+    def in_strips(self, index: int, operands: list[Array], block: int) -> tuple[Array, ...]:
         """Runs the operator strip by strip on live bytes: each strip sees what the ones before it have overwritten.
 
-        A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
-        """
+        Strips begin at multiples of `block` pixels, which the kernel writes in one go. A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
+        """  # noqa: E501
         op = self.graph.ops[index]
         out = op.outputs[0]
         spec, place = self.graph.tensors[out], self.place(out)
@@ -240,7 +254,10 @@ class _Arena:
         whole = op.kind == "DEPTHWISE_CONV_2D" and self.plan.strategy == "depthwise"
         row = max(1, spec.shape[-1] if spec.shape else 1)
         cuts = sorted(
-            {int(cut) * row for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)}
+            {
+                int(cut) // block * block * row
+                for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)
+            }
         )
         width = (place.stop - place.start) // spec.elements
         result = np.empty(spec.shape, storage(spec.dtype))

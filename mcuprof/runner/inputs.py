@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -73,8 +74,8 @@ def fit(tensor: Tensor, array: Any) -> Array:
 def load_inputs(graph: Graph, path: Path) -> list[dict[int, Array]]:
     """Input sets from a file or a directory of files, in name order.
 
-    `.npz`: one array per input name; `.npy`: the only input; `.bin`: the inputs' bytes one after the other, in order. One
-    leading axis more than the input has means that many sets. Raises UsageError.
+    `.npz`: one array per input name; `.npy`: the only input; `.bin`: the inputs' bytes one after the other, in order.
+    One leading axis more than the input has means that many sets. Raises UsageError.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in (".npz", ".npy", ".bin"))
@@ -87,7 +88,7 @@ def load_inputs(graph: Graph, path: Path) -> list[dict[int, Array]]:
         raise UsageError(f"{path}: {error}") from None
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, KeyError, BadZipFile) as error:
         raise UsageError(f"{path}: is not a readable {path.suffix} file ({error})") from None
 
 

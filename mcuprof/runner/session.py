@@ -17,7 +17,7 @@ Keep = Literal["outputs", "all"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """Arrays of one inference: `outputs` by name, `tensors` by index in `Graph.tensors` (all computed ones, or the outputs)."""
+    """Arrays of one inference: `outputs` by name, `tensors` by index in the graph (all computed, or the outputs)."""
 
     outputs: dict[str, Array]
     tensors: dict[int, Array]

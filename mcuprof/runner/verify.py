@@ -1,4 +1,4 @@
-"""Does the model give the bytes it should: inside its memory plan, against another runtime, against expected outputs?"""
+"""Does the model give the bytes it should: in its memory plan, against another runtime, against expected outputs?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found. `missing` lists operators without a kernel as (index, kind, why); tensors behind them are not compared.
+    """What was found. `missing` lists operators without a kernel (index, kind, why); what follows them is not compared.
 
     `plan_error` is the first thing the plan broke, None when it held or none was given; `in_plan` compares execution in
     the plan with execution on plain arrays; `against` compares with another runtime or with expected outputs.
@@ -114,7 +114,7 @@ _RULES: Mapping[str, Mapping[str, str]] = {
         "SVDF": "LiteRT and TFLM form the effective scales in different precision",
     },
     "onnxruntime": {
-        "": "ONNX Runtime scales in float32 and rounds halves to even; an unfused QDQ island also rounds its float sums",
+        "": "ONNX Runtime scales in float32 and rounds halves to even; a QDQ island also rounds its float sums",
     },
 }
 

@@ -27,7 +27,7 @@ def rules(library: str, core: Core | None) -> Rules:
     if library == "esp-nn":
         if core is not None and core.id.startswith("cortex-"):
             raise UsageError(f"esp-nn kernels run on Espressif's chips, not on {core.name}")
-        return esp_nn.rules("vector" if core is not None and core.id in _VECTOR_CORES else "generic")
+        return esp_nn.rules(esp_variant(core))
     raise UsageError(f"no kernel library {library!r} for tflm (there are {', '.join(LIBRARIES)})")
 
 
@@ -42,4 +42,9 @@ def cmsis_variant(core: Core | None) -> cmsis_nn.Variant:
     return "dsp" if core.id in _OPTIONAL_DSP else "plain"
 
 
-__all__ = ["LIBRARIES", "KernelMemory", "Rules", "cmsis_variant", "rules"]
+def esp_variant(core: Core | None) -> esp_nn.Variant:
+    """Which ESP-NN code a core runs: the vector kernels of the S3 and P4, or generic C."""
+    return "vector" if core is not None and core.id in _VECTOR_CORES else "generic"
+
+
+__all__ = ["LIBRARIES", "KernelMemory", "Rules", "cmsis_variant", "esp_variant", "rules"]

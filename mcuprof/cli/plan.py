@@ -1,0 +1,327 @@
+"""`mcuprof plan`: a better memory plan, proven and written into the model file."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcuprof.cli import output
+from mcuprof.cli.options import ORDERS, Parser
+from mcuprof.cli.pipeline import load_target, read_model
+from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
+from mcuprof.report.page import Line, Page, Piece, line
+from mcuprof.report.pieces import head, prose
+from mcuprof.units import format_bytes
+
+if TYPE_CHECKING:
+    from mcuprof.graph import Graph
+    from mcuprof.planning import Firmware, Planned, Wishes
+
+# TinyEngine's in-place depthwise is left out: no kernel of TFLM can do it.
+IN_PLACE = ("none", "alias", "elementwise", "overlap")
+
+
+def run(arguments: list[str]) -> int:
+    """Plan, prove and write; exit code 1 for a plan that does not stand its proof."""
+    options = _parser().parse_intermixed_args(arguments)
+    _check(options)
+    if options.strip:
+        return _strip(options)
+    jobs = [_job(options, model) for model in options.models]
+    page = output.own_page()
+    lines: list[Line] = []
+    planned = []
+    for job in jobs:
+        try:
+            done = job.graph.origin.format == "onnx"
+            outcome = None if done else _tflite(job)
+            lines += _onnx(page, job) if done else _report(page, job, outcome)
+            planned.append(outcome)
+        except McuprofError as error:
+            raise type(error)(f"{job.model}: {error}") from None
+    if options.share_arena:
+        lines += _shared(page, [outcome for outcome in planned if outcome is not None])
+    output.write(page.paint(lines))
+    return EXIT_FITS
+
+
+def _parser() -> Parser:
+    parser = Parser("plan", "Writes a better memory plan into the model, so that the stock runtime needs less arena.")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite or .onnx file")
+    parser.add_argument("-o", "--output", metavar="OUT", help="file to write (with several models: a directory)")
+    parser.add_argument("--in-place-file", action="store_true", help="replace the model file itself")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is being done")
+    target = parser.add_argument_group("target")
+    target.add_argument(
+        "-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared"
+    )
+    target.add_argument(
+        "--assume-kernels", metavar="LIB", help="reference, cmsis-nn or esp-nn, whatever the vendor ships"
+    )
+    plan = parser.add_argument_group("plan")
+    plan.add_argument("--order", choices=ORDERS, default="optimal", help="operator order (default: optimal)")
+    plan.add_argument(
+        "--in-place", choices=IN_PLACE, help="what may share bytes (default: overlap where the kernels are known)"
+    )
+    plan.add_argument("--force", action="store_true", help="replace a plan that the model carries")
+    plan.add_argument("--strip", action="store_true", help="take the plan out again, and nothing else")
+    plan.add_argument("--emit", choices=("c-header", "json"), help="write the plan in this form instead of a model")
+    plan.add_argument("--share-arena", action="store_true", help="size one arena for several models that take turns")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises UsageError for options that contradict each other, or a file that would be overwritten by surprise."""
+    from mcuprof.writers import same_file
+
+    several = len(options.models) > 1
+    if several and not options.share_arena:
+        raise UsageError("several models: add --share-arena, or plan them one by one")
+    if options.in_place_file and (options.output is not None or options.emit):
+        raise UsageError("--in-place-file writes the model file itself: it goes with neither -o nor --emit")
+    if options.strip and (options.emit or options.force or options.share_arena):
+        raise UsageError("--strip takes a plan out: it goes with neither --emit, --force nor --share-arena")
+    if (options.strip or options.emit) and not (options.output or options.in_place_file):
+        raise UsageError("name the file to write with -o")
+    if options.output is not None:
+        if several and not Path(options.output).is_dir():
+            raise UsageError(f"-o {options.output}: several models need a directory that exists")
+        for model in options.models:
+            if same_file(_target(options, model) or "", model):
+                raise UsageError(f"-o {options.output} is the model itself (to replace it, say --in-place-file)")
+    if options.in_place == "overlap" and options.device is None and options.assume_kernels is None:
+        raise UsageError("--in-place overlap is only safe for known kernels: add -d DEVICE or --assume-kernels LIB")
+
+
+def _target(options: argparse.Namespace, model: str) -> str | None:
+    if options.in_place_file:
+        return model
+    if options.output is None:
+        return None
+    suffix = {"c-header": "_plan.h", "json": ".plan.json"}.get(options.emit or "")
+    name = Path(model).name if suffix is None else Path(model).stem + suffix
+    return str(Path(options.output) / name) if Path(options.output).is_dir() else str(options.output)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """One model with all that was asked for it. `target` is the file to write, None for a dry run."""
+
+    model: str
+    graph: Graph
+    firmware: Firmware
+    firmware_name: str
+    wishes: Wishes
+    target: str | None
+    emit: str | None
+    force: bool
+    verbose: bool
+
+    def say(self, message: str) -> None:
+        if self.verbose:
+            output.tell(f"{self.model}: {message}")
+
+
+def _job(options: argparse.Namespace, model: str) -> _Job:
+    from mcuprof.planning import Firmware, Wishes
+
+    device = None if options.device is None else load_target(options.device, None)
+    library = options.assume_kernels or (device.kernels if device else "reference")
+    firmware = Firmware(library, device.core if device else None)
+    known = device is not None or options.assume_kernels is not None
+    in_place = options.in_place or ("overlap" if known else "none")
+    where = device.name if device else "no device named"
+    return _Job(
+        model,
+        read_model(model, {}),
+        firmware,
+        f"{where}, tflm, {library} kernels",
+        Wishes(options.order, in_place),
+        _target(options, model),
+        options.emit,
+        options.force,
+        options.verbose,
+    )
+
+
+# TFLite ---------------------------------------------------------------------------------------------------------------
+
+
+def _tflite(job: _Job) -> Planned | None:
+    """Plans and writes; None when the model keeps the plan it carries."""
+    from mcuprof.planning import plan_tflite
+    from mcuprof.readers.tflite import read_tflite
+    from mcuprof.writers import carries_plan, strip
+
+    data = _bytes(job.model)
+    graph = job.graph
+    if carries_plan(graph.origin.metadata):
+        if not job.force:
+            if job.emit:
+                raise UsageError("carries a plan already; --force makes a new one")
+            _write(job, data)
+            return None
+        data = strip(data)
+        graph = read_tflite(data, {})
+    planned = plan_tflite(graph, data, job.firmware, job.wishes, job.say)
+    _write(job, _emitted(job, planned) if job.emit else planned.data)
+    return planned
+
+
+def _emitted(job: _Job, planned: Planned) -> bytes:
+    from mcuprof.writers.listing import c_header, plan_json
+
+    if planned.plan is None:
+        raise ModelError("TFLM's own plan is as good: there is nothing to emit")
+    form = plan_json if job.emit == "json" else c_header
+    return form(planned.graph, planned.plan, Path(job.model).name, planned.kernels).encode()
+
+
+def _report(page: Page, job: _Job, planned: Planned | None) -> list[Line]:
+    if planned is None:
+        arena = job.firmware.arena(job.graph)
+        kept = "carries an offline plan already: kept as it is (--force replaces it, --strip takes it out)"
+        return [
+            *_title(page, job),
+            *prose(page, "plan", kept),
+            *prose(page, "arena", f"{format_bytes(arena.min_arena_bytes)}, head {arena.head_bytes:,} B"),
+            *_outcome(page, job, "a copy"),
+        ]
+    before, after, plan = planned.before, planned.after, planned.plan
+    if plan is None:
+        text = "TFLM's own plan is as good as any found under these rules: nothing to change"
+        size = f"{format_bytes(before.min_arena_bytes)}, head {before.head_bytes:,} B"
+        return [
+            *_title(page, job),
+            *prose(page, "plan", text),
+            *prose(page, "arena", size),
+            *_outcome(page, job, "a copy without a plan"),
+        ]
+    saved = before.min_arena_bytes - after.min_arena_bytes
+    order = "as in the file" if not planned.moved else f"{planned.moved} of {len(plan.order)} operators moved"
+    return [
+        *_title(page, job),
+        line(
+            head("arena"),
+            f"{before.min_arena_bytes:,} B -> ",
+            Piece(format_bytes(after.min_arena_bytes), "strong"),
+            Piece(f"  saves {saved:,} B, {100 * saved / max(1, before.min_arena_bytes):.0f} %", "good"),
+        ),
+        *prose(page, "head", f"{before.head_bytes:,} B -> {after.head_bytes:,} B ({plan.certificate})"),
+        *prose(page, "order", order),
+        *prose(page, "sharing", _sharing(planned), limit=None),
+        *(row for step in planned.steps for row in prose(page, "proof", step.text, limit=None)),
+        *prose(page, "use", f"alignas(16) uint8_t arena[kTensorArenaSize]; kTensorArenaSize = {after.min_arena_bytes}"),
+        *_outcome(page, job, "written" if job.emit is None else f"the plan as {job.emit}"),
+    ]
+
+
+def _sharing(planned: Planned) -> str:
+    if not planned.kernels:
+        return "no output overlaps an input: holds for any kernels that need no more scratch"
+    return (
+        f"{planned.sharing} operators write over bytes of an input that they have read: holds for {planned.kernels} "
+        "kernels only; plan again for another library, core or compiler"
+    )
+
+
+def _title(page: Page, job: _Job) -> list[Line]:
+    return [line(Piece(page.fit(page.clean(job.model), page.width), "strong")), *prose(page, "for", job.firmware_name)]
+
+
+def _outcome(page: Page, job: _Job, what: str) -> list[Line]:
+    if job.target is None:
+        return prose(page, "file", "nothing written: name a file with -o")
+    return prose(page, "file", f"{job.target} ({what})")
+
+
+def _shared(page: Page, planned: list[Planned]) -> list[Line]:
+    from mcuprof.planning import share_arena
+
+    if len(planned) < 2:
+        raise UsageError("--share-arena needs several .tflite models that carry no plan yet (or --force)")
+    shared = share_arena([outcome.after for outcome in planned])
+    apart = sum(outcome.before.min_arena_bytes for outcome in planned)
+    return [
+        line(Piece(f"one arena for {len(planned)} models", "strong")),
+        *prose(page, "in turn", f"{format_bytes(shared.rebuilt_bytes)}: each interpreter is built anew when it runs"),
+        *prose(page, "loaded", f"{format_bytes(shared.together_bytes)}: all stay, on one MicroAllocator (upper bound)"),
+        *prose(page, "apart", f"{format_bytes(apart)}: an arena each, without these plans"),
+    ]
+
+
+# ONNX, strip, files ---------------------------------------------------------------------------------------------------
+
+
+def _onnx(page: Page, job: _Job) -> list[Line]:
+    """A reordered file with the plan as JSON beside it; TFLM cannot run it, so no arena of TFLM's is named."""
+    from mcuprof.planning import plan_onnx
+    from mcuprof.writers.listing import c_header, plan_json
+    from mcuprof.writers.onnx import reordered
+
+    plan, steps = plan_onnx(job.graph, job.wishes, job.firmware, job.say)
+    name = Path(job.model).name
+    beside = ""
+    if job.emit:
+        form = plan_json if job.emit == "json" else c_header
+        _write(job, form(job.graph, plan, name, job.firmware.library).encode())
+    elif job.target is not None:
+        from mcuprof.writers import replace_file
+
+        beside = f"{job.target}.plan.json"
+        text = plan_json(job.graph, plan, name, job.firmware.library)
+        _write(job, reordered(_bytes(job.model), job.graph, plan.order))
+        replace_file(beside, text.encode())
+    moved = sum(position != number for position, number in enumerate(plan.order))
+    return [
+        *_title(page, job),
+        *prose(
+            page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"
+        ),
+        *prose(page, "order", f"{moved} of {len(plan.order)} operators moved" if moved else "as in the file"),
+        *(row for step in steps for row in prose(page, "proof", step.text, limit=None)),
+        *_outcome(page, job, f"reordered; plan in {Path(beside).name}" if beside else "the plan"),
+    ]
+
+
+def _strip(options: argparse.Namespace) -> int:
+    from mcuprof.writers import carries_plan, replace_file, strip
+    from mcuprof.writers.tflite import is_own
+
+    (model,) = options.models
+    graph = read_model(model, {})
+    if graph.origin.format != "tflite":
+        raise UsageError(f"{model}: only .tflite files carry a plan")
+    target = _target(options, model)
+    assert target is not None, "checked: -o or --in-place-file is there"
+    data = _bytes(model)
+    try:
+        stripped = strip(data)
+    except ModelError as error:
+        raise ModelError(f"{model}: {error}") from None
+    replace_file(target, stripped)
+    if not carries_plan(graph.origin.metadata):
+        what = "carried no plan: copied"
+    elif is_own(graph.origin.metadata):
+        what = "the file from before the plan"
+    else:
+        what = "another tool's plan removed; operators in the order they had"
+    page = output.own_page()
+    output.write(page.paint(prose(page, "file", f"{target} ({what}, {len(stripped):,} B)", limit=None)))
+    return EXIT_FITS
+
+
+def _bytes(model: str) -> bytes:
+    try:
+        return Path(model).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{model}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _write(job: _Job, data: bytes) -> None:
+    from mcuprof.writers import replace_file
+
+    if job.target is not None:
+        replace_file(job.target, data)

@@ -1,0 +1,113 @@
+"""Which plan: every order and way of sharing that is allowed, each judged by what TFLM makes of the written file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcuprof import memory
+from mcuprof.graph import Graph
+from mcuprof.hardware import Core
+from mcuprof.memory import MemoryPlan
+from mcuprof.readers.tflite import read_tflite
+from mcuprof.runtimes import Arena, tflm
+from mcuprof.runtimes.tflm.overlap import OverlapRules, rules
+from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
+
+ALIGNMENT = 16  # what TFLM's kernels may expect of a tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """What runs the model: TFLM with kernels of `library` on `core` (None: an Arm core with DSP extension)."""
+
+    library: str
+    core: Core | None = None
+
+    def arena(self, graph: Graph) -> Arena:
+        """The arena that this firmware needs for `graph`, to the byte."""
+        return tflm.arena(graph, library=self.library, core=self.core)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a plan may do: change the order (`optimal`) or not (`as-is`), and share bytes up to `in_place`.
+
+    `time_limit` is for the search, in seconds.
+    """
+
+    order: str = "optimal"
+    in_place: str = "overlap"
+    time_limit: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A plan, the rules it keeps, the file that carries it and what TFLM makes of that file."""
+
+    plan: MemoryPlan
+    rules: OverlapRules
+    data: bytes
+    graph: Graph
+    arena: Arena
+
+    @property
+    def head_bytes(self) -> int:
+        """What TFLM will reserve for tensors and scratch."""
+        return self.arena.head_bytes
+
+
+def scratch_of(graph: Graph, arena: Arena) -> list[list[int]]:
+    """Bytes of the scratch buffers that each operator of the main graph asks for."""
+    found: list[list[int]] = [[] for _ in graph.ops]
+    for request in arena.requests:
+        if request.op is not None and request.subgraph == 0:
+            found[request.op].append(request.nbytes)
+    return found
+
+
+def candidates(graph: Graph, data: bytes, firmware: Firmware, wishes: Wishes) -> list[Candidate]:
+    """All plans worth writing, the ones that ask least of the firmware first.
+
+    `graph` is what the reader made of `data`, which carries no plan.
+    """
+    scratch = scratch_of(graph, firmware.arena(graph))
+    rows = _rows(firmware, wishes)
+    found: list[Candidate] = []
+    for order, strategy, allowed in rows:
+        plan = memory.plan(
+            graph,
+            order,  # type: ignore[arg-type]  # checked by the command line, and by memory.plan again
+            strategy,
+            alignment=ALIGNMENT,
+            scratch=scratch,
+            sharing=allowed,
+            time_limit=wishes.time_limit / len(rows),
+        )
+        found.append(_written(plan, allowed, data, firmware))
+    return found
+
+
+def best(found: Sequence[Candidate]) -> Candidate:
+    """The smallest head; among equals the first."""
+    return min(found, key=lambda candidate: candidate.head_bytes)
+
+
+def _rows(firmware: Firmware, wishes: Wishes) -> list[tuple[str, str, OverlapRules]]:
+    """Orders and strategies from the least demanding on: portable distances before the library's own."""
+    orders = ["as-is"] if wishes.order == "as-is" else ["as-is", wishes.order]
+    own = rules(firmware.library, firmware.core)
+    portable = rules(firmware.library, firmware.core, portable=True)
+    rows = [(order, "none", portable) for order in orders]
+    if wishes.in_place != "none":
+        rows += [(order, wishes.in_place, portable) for order in orders]
+    if wishes.in_place == "overlap" and firmware.library != "reference":
+        rows += [(order, wishes.in_place, own) for order in orders]
+    return rows
+
+
+def _written(plan: MemoryPlan, allowed: OverlapRules, data: bytes, firmware: Firmware) -> Candidate:
+    offsets = tuple(ONLINE if offset is None else offset for offset in plan.offsets)
+    written = with_plan(data, FilePlan(plan.order, offsets))
+    graph = read_tflite(written, {})
+    return Candidate(plan, allowed, written, graph, firmware.arena(graph))

@@ -1,0 +1,155 @@
+"""The real runtime as judge: TFLM's own interpreter runs the planned file, and every tensor is compared.
+
+An interpreter that keeps all tensors would not run the plan. So the planned model is cut off after each operator in
+turn, with that operator's output as the model's: what the interpreter then shows is what the plan left there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mcuprof.errors import PlanError
+from mcuprof.graph import ABSENT, Graph
+from mcuprof.memory.problem import STATEFUL
+from mcuprof.ops.kernel import Array
+from mcuprof.planning.proof import Say, Step
+from mcuprof.runner.inputs import random_inputs
+from mcuprof.runtimes import tflm
+from mcuprof.runtimes.tflm.abi import HOST64
+from mcuprof.writers.tflite import first_operators
+
+INPUTS = 20
+SECONDS_FOR_INTERMEDIATES = 120.0
+_MODULE = "tflite_micro.python.tflite_micro.runtime"
+
+
+def interpreted(before: Graph, data: bytes, after: Graph, planned: bytes, say: Say, inputs: int = INPUTS) -> Step:
+    """The interpreter reports the head that was predicted, and gives the same tensors as without the plan.
+
+    `data` is the file before and `planned` the one after; the graphs are what they hold. Raises PlanError.
+    """
+    try:
+        from importlib import import_module
+
+        runtime: Any = import_module(_MODULE)
+    except ImportError:
+        return Step("not executed by tflite-micro, which is not installed")
+    judge = _Judge(runtime, before, data, after, planned)
+    try:
+        judge.open()
+    except Exception as error:  # whatever a foreign runtime raises for a model it refuses
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Step(f"not executed by tflite-micro, which refuses the model as it was: {reason}")
+    expected_head = tflm.arena(after, library="reference", core=None, target=HOST64)
+    head = judge.head()
+    if not expected_head.inexact and head != expected_head.head_bytes:
+        raise PlanError(f"tflite-micro reports a head of {head:,} B, predicted were {expected_head.head_bytes:,} B")
+    elapsed = judge.compare_outputs(inputs, say)
+    per_input = elapsed / inputs * len(after.ops) / 2
+    rounds = max(1, min(inputs, int(SECONDS_FOR_INTERMEDIATES / max(per_input, 1e-6))))
+    tensors = judge.compare_intermediates(rounds, say)
+    text = f"executed by tflite-micro: head {head:,} B, outputs equal on {inputs} inputs, "
+    return Step(text + f"all {tensors} intermediate tensors on {rounds}", True)
+
+
+class _Judge:
+    """Interpreters for the file before, which keeps all tensors, and the file after."""
+
+    def __init__(self, runtime: Any, before: Graph, data: bytes, after: Graph, planned: bytes) -> None:
+        self.runtime, self.before, self.data, self.after, self.planned = runtime, before, data, after, planned
+        # Operators may keep state that others read; then each input starts from a new interpreter.
+        self.stateful = any(op.kind in STATEFUL for op in before.ops) or any(t.variable for t in before.tensors)
+        tensors = sum(tensor.nbytes + 4096 for tensor in before.tensors if not tensor.is_constant)
+        host = tflm.arena(after, library="reference", core=None, target=HOST64)
+        scratch = sum(request.nbytes for request in host.requests)
+        self.arena_bytes = 2 * (tensors + scratch + host.tail.nbytes) + (1 << 20)
+
+    def open(self) -> None:
+        """Load the file as it was."""
+        self.reference = self.interpreter(self.data, keep=True)
+        self.subject = self.interpreter(self.planned)
+
+    def interpreter(self, data: bytes, keep: bool = False) -> Any:
+        config = self.runtime.InterpreterConfig
+        return self.runtime.Interpreter.from_bytes(
+            data,
+            arena_size=self.arena_bytes,
+            intrepreter_config=config.kPreserveAllTensors if keep else config.kAllocationRecording,
+        )
+
+    def head(self) -> int:
+        """Bytes of the head as the interpreter itself reports them, on stderr."""
+        with tempfile.TemporaryFile() as file:
+            saved = os.dup(2)
+            os.dup2(file.fileno(), 2)
+            try:
+                self.subject.print_allocations()
+            finally:
+                os.dup2(saved, 2)
+                os.close(saved)
+            file.seek(0)
+            found = re.search(rb"Arena allocation head (\d+) bytes", file.read())
+        if found is None:
+            raise PlanError("tflite-micro does not report its head")
+        return int(found[1])
+
+    def compare_outputs(self, inputs: int, say: Say) -> float:
+        """Outputs of both on `inputs` random inputs; seconds that the planned one took. Raises PlanError."""
+        elapsed = 0.0
+        for seed in range(inputs):
+            say(f"tflite-micro, input {seed + 1} of {inputs}")
+            given = random_inputs(self.before, seed)
+            self.run(self.reference, given)
+            start = time.monotonic()
+            self.run(self.subject, given)
+            elapsed += time.monotonic() - start
+            for position, tensor in enumerate(self.after.outputs):
+                self.same(tensor, self.subject.get_output(position), self.kept(tensor))
+            if self.stateful:
+                self.open()
+        return elapsed
+
+    def compare_intermediates(self, inputs: int, say: Say) -> int:
+        """What every operator leaves behind, against the interpreter that keeps all; the number of tensors."""
+        expected: list[dict[int, Array]] = []
+        tensors = [
+            (count, tensor)
+            for count, op in enumerate(self.after.ops, 1)
+            for tensor in op.outputs
+            if tensor != ABSENT and self.after.tensors[tensor].elements and self.after.tensors[tensor].dtype.bits
+        ]
+        for seed in range(inputs):
+            if self.stateful:
+                self.reference = self.interpreter(self.data, keep=True)
+            self.run(self.reference, random_inputs(self.before, seed))
+            expected.append({tensor: self.kept(tensor).copy() for _, tensor in tensors})
+        for done, (count, tensor) in enumerate(tensors, 1):
+            say(f"tflite-micro, tensor {done} of {len(tensors)}")
+            cut = self.interpreter(first_operators(self.planned, count, tensor))
+            for seed in range(inputs):
+                if self.stateful and seed:
+                    cut = self.interpreter(first_operators(self.planned, count, tensor))
+                self.run(cut, random_inputs(self.before, seed))
+                self.same(tensor, cut.get_output(0), expected[seed][tensor])
+        return len(tensors)
+
+    def run(self, interpreter: Any, given: Mapping[int, Array]) -> None:
+        for position, tensor in enumerate(self.before.inputs):
+            interpreter.set_input(given[tensor].copy(), position)
+        interpreter.invoke()
+
+    def kept(self, tensor: int) -> Array:
+        return np.asarray(self.reference.GetTensor(tensor, 0)["tensor_data"])
+
+    def same(self, tensor: int, found: Any, expected: Array) -> None:
+        """Raises PlanError unless both hold the same bytes."""
+        if np.ascontiguousarray(found).tobytes() != np.ascontiguousarray(expected).tobytes():
+            name = self.before.tensors[tensor].name
+            raise PlanError(f"executed by tflite-micro inside the plan, tensor {name!r} differs")

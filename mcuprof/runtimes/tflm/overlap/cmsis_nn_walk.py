@@ -1,0 +1,60 @@
+"""In which order CMSIS-NN's convolutions and max pools read and write, worked out pixel by pixel from their loops.
+
+For every input byte: how many output elements are written before it is read for the last time. Independent of the closed
+formulas in `cmsis_nn`; kernels not told apart here are no slower to read than the reference ones.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import numpy as np
+
+from mcuprof.graph import DType, Graph, Op
+from mcuprof.ops.geometry import Window, window
+from mcuprof.ops.kernel import Array
+from mcuprof.ops.traversal import Order, Walk, reference_walk
+from mcuprof.runtimes.tflm.overlap.cmsis_nn import (
+    MVE_CHANNEL_BLOCK,
+    MVE_PIXEL_BLOCK,
+    PIXEL_PAIR,
+    Variant,
+    convolution_path,
+)
+
+
+def walk(variant: Variant) -> Walk:
+    """The orders of this instruction-set variant."""
+
+    def order(graph: Graph, op: Op, position: int) -> Order:
+        plain = reference_walk(graph, op, position)
+        if position != 0 or graph.input(op).dtype not in (DType.INT8, DType.INT16):
+            return plain
+        if op.kind == "CONV_2D":
+            view = window(graph, op)
+            by_pixel, block = _convolution(view, graph.input(op).dtype, graph.input(op, 1).dtype, variant)
+            # The reference's order tells which pixel is the last to read a byte.
+            return Order(by_pixel[plain.written // view.out_c], block)
+        if op.kind == "MAX_POOL_2D" and variant != "mve":  # copies of a pixel may store before they load
+            return Order(plain.written + window(graph, op).out_c, 1)
+        if op.kind == "DEPTHWISE_CONV_2D" and variant == "mve" and window(graph, op).in_c > MVE_CHANNEL_BLOCK:
+            return Order(np.full_like(plain.written, graph.output(op).elements))
+        return plain
+
+    return order
+
+
+def _convolution(view: Window, dtype: DType, weights: DType, variant: Variant) -> tuple[Array, int]:
+    """Output elements written before pixel p is read for the last time [pixels], and after how many pixels it writes."""  # noqa: E501
+    pixels = np.arange(view.out_pixels)
+    block = MVE_PIXEL_BLOCK if variant == "mve" else PIXEL_PAIR
+    path = convolution_path(view, dtype, variant)
+    if path == "im2col":
+        return pixels // block * block * view.out_c, block
+    if path == "1xn":
+        return np.minimum(pixels + block, view.out_pixels) * view.out_c - 1, 1
+    rowwise = (view.stride_h, view.stride_w) != (1, 1)
+    line = view.out_w if rowwise else view.out_pixels
+    start = pixels // line * line
+    if variant == "mve" and not (rowwise and weights is DType.INT4):
+        end = start + np.minimum((pixels - start) // block * block + block, line)
+        return end * view.out_c - 1, 1
+    return (start + line) * view.out_c - 1, 1
