@@ -21,7 +21,7 @@ MAX_RANK = 8  # the most any TFLite kernel takes (RuntimeShape and the broadcast
 MAX_TENSOR_BYTES = 2**31 - 1  # int offsets in the runtimes' planners
 
 # TensorType of the schema, in its order.
-_DTYPES = (
+TENSOR_TYPES = (
     DType.FLOAT32,
     DType.FLOAT16,
     DType.INT32,
@@ -168,9 +168,9 @@ class _Reader:
 
     def tensor(self, table: Any, index: int, is_input: bool) -> Tensor:
         name = self.text(table.Name()) or f"tensor_{index}"
-        if not 0 <= table.Type() < len(_DTYPES):
+        if not 0 <= table.Type() < len(TENSOR_TYPES):
             raise ModelError(f"tensor {index} ({name!r}) has the unknown type {table.Type()}")
-        dtype = _DTYPES[table.Type()]
+        dtype = TENSOR_TYPES[table.Type()]
         # Buffer 0 means "no content" by convention, also in files whose buffer table is empty.
         number = self.index(table.Buffer(), max(1, len(self.buffers)), f"tensor {index} ({name!r})", "buffer")
         content = self.buffers[number] if self.buffers else None
@@ -247,6 +247,8 @@ class _Reader:
         return Op(kind, inputs, outputs, self.options(table, kind, where), "", version, kind, between)
 
     def options(self, table: Any, kind: str, where: str) -> dict[str, Attribute]:
+        if kind.startswith("CUSTOM:") and self.length(table.CustomOptionsLength(), 1, "bytes of options"):
+            return {"custom_options": table.CustomOptionsAsNumpy().tobytes()}
         row = OPTIONS.get(kind)
         union = table.BuiltinOptions()
         if row is None or union is None:

@@ -1,7 +1,7 @@
 """Operator options of the TFLite schema → attribute names of `ops/`.
 
 One row per operator kind: the options table in the schema and, per attribute, the accessor of the generated class.
-Kinds without a row have no options that mcuprof uses.
+Kinds without a row have no options that mcuprof uses; `writers/tflite_model.py` reads the rows the other way round.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from mcuprof.graph import Attribute
 
-_PADDING = ("SAME", "VALID")
-_ACTIVATION = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
+PADDING = ("SAME", "VALID")
+ACTIVATION = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 
 _WINDOW = {"stride_h": "StrideH", "stride_w": "StrideW", "padding": "Padding"}
 _DILATION = {"dilation_h": "DilationHFactor", "dilation_w": "DilationWFactor"}
@@ -20,6 +20,8 @@ _FUSED = {"activation": "FusedActivationFunction"}
 _POOL = ("Pool2DOptions", {**_WINDOW, "filter_h": "FilterHeight", "filter_w": "FilterWidth", **_FUSED})
 _REDUCE = ("ReducerOptions", {"keep_dims": "KeepDims"})
 _ARG = {"output_type": "OutputType"}
+_BIAS = {"bias_type": "QuantizedBiasType"}
+_HYBRID = {"asymmetric_inputs": "AsymmetricQuantizeInputs"}
 
 OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "ADD": ("AddOptions", {**_FUSED, "pot_scale_int16": "PotScaleInt16"}),
@@ -27,11 +29,11 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "ARG_MIN": ("ArgMinOptions", _ARG),
     "ASSIGN_VARIABLE": ("AssignVariableOptions", {}),
     "AVERAGE_POOL_2D": _POOL,
-    "BATCH_MATMUL": ("BatchMatMulOptions", {"adj_x": "AdjX", "adj_y": "AdjY"}),
+    "BATCH_MATMUL": ("BatchMatMulOptions", {"adj_x": "AdjX", "adj_y": "AdjY", **_HYBRID}),
     "CALL_ONCE": ("CallOnceOptions", {"init_subgraph": "InitSubgraphIndex"}),
     "CAST": ("CastOptions", {}),
     "CONCATENATION": ("ConcatenationOptions", {"axis": "Axis", **_FUSED}),
-    "CONV_2D": ("Conv2DOptions", {**_WINDOW, **_DILATION, **_FUSED}),
+    "CONV_2D": ("Conv2DOptions", {**_WINDOW, **_DILATION, **_FUSED, **_BIAS}),
     "CUMSUM": ("CumsumOptions", {"exclusive": "Exclusive", "reverse": "Reverse"}),
     "DEPTHWISE_CONV_2D": (
         "DepthwiseConv2DOptions",
@@ -41,7 +43,7 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "DIV": ("DivOptions", _FUSED),
     "FULLY_CONNECTED": (
         "FullyConnectedOptions",
-        {**_FUSED, "weights_format": "WeightsFormat", "keep_num_dims": "KeepNumDims"},
+        {**_FUSED, "weights_format": "WeightsFormat", "keep_num_dims": "KeepNumDims", **_HYBRID, **_BIAS},
     ),
     "GATHER": ("GatherOptions", {"axis": "Axis", "batch_dims": "BatchDims"}),
     "GELU": ("GeluOptions", {"approximate": "Approximate"}),
@@ -49,7 +51,10 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "L2_NORMALIZATION": ("L2NormOptions", _FUSED),
     "L2_POOL_2D": _POOL,
     "LEAKY_RELU": ("LeakyReluOptions", {"alpha": "Alpha"}),
-    "LSTM": ("LSTMOptions", {**_FUSED, "cell_clip": "CellClip", "proj_clip": "ProjClip"}),
+    "LSTM": (
+        "LSTMOptions",
+        {**_FUSED, "cell_clip": "CellClip", "proj_clip": "ProjClip", "kernel_type": "KernelType", **_HYBRID},
+    ),
     "MAX_POOL_2D": _POOL,
     "MEAN": _REDUCE,
     "MIRROR_PAD": ("MirrorPadOptions", {"mode": "Mode"}),
@@ -70,6 +75,7 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "ResizeNearestNeighborOptions",
         {"align_corners": "AlignCorners", "half_pixel_centers": "HalfPixelCenters"},
     ),
+    "SHAPE": ("ShapeOptions", {"output_type": "OutType"}),
     "SOFTMAX": ("SoftmaxOptions", {"beta": "Beta"}),
     "SPACE_TO_DEPTH": ("SpaceToDepthOptions", {"block_size": "BlockSize"}),
     "SPLIT": ("SplitOptions", {"splits": "NumSplits"}),
@@ -87,13 +93,13 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ),
     "SUB": ("SubOptions", {**_FUSED, "pot_scale_int16": "PotScaleInt16"}),
     "SUM": _REDUCE,
-    "SVDF": ("SVDFOptions", {"rank": "Rank", **_FUSED}),
-    "TRANSPOSE_CONV": ("TransposeConvOptions", {**_WINDOW, **_FUSED}),
+    "SVDF": ("SVDFOptions", {"rank": "Rank", **_FUSED, **_HYBRID}),
+    "TRANSPOSE_CONV": ("TransposeConvOptions", {**_WINDOW, **_FUSED, **_BIAS}),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (
         "UnidirectionalSequenceLSTMOptions",
-        {**_FUSED, "cell_clip": "CellClip", "proj_clip": "ProjClip", "time_major": "TimeMajor"},
+        {**_FUSED, "cell_clip": "CellClip", "proj_clip": "ProjClip", "time_major": "TimeMajor", **_HYBRID},
     ),
-    "UNIDIRECTIONAL_SEQUENCE_RNN": ("SequenceRNNOptions", {**_FUSED, "time_major": "TimeMajor"}),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": ("SequenceRNNOptions", {**_FUSED, "time_major": "TimeMajor", **_HYBRID}),
     "UNPACK": ("UnpackOptions", {"axis": "Axis", "values": "Num"}),
     "VAR_HANDLE": ("VarHandleOptions", {"container": "Container", "shared_name": "SharedName"}),
     "WHILE": ("WhileOptions", {"cond_subgraph": "CondSubgraphIndex", "body_subgraph": "BodySubgraphIndex"}),
@@ -106,9 +112,9 @@ def attribute(name: str, value: Any) -> Attribute:
     Raises ValueError for a padding or activation that the schema does not know.
     """
     if name == "padding":
-        return _word(_PADDING, value)
+        return _word(PADDING, value)
     if name == "activation":
-        return _word(_ACTIVATION, value)
+        return _word(ACTIVATION, value)
     if isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):

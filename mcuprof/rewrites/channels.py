@@ -2,8 +2,8 @@
 
 A channel is an index of a tensor's last axis. Operators that treat channels one by one (pools, activations, depthwise
 convolutions, additions …) link their operands' channels with their results'; whoever removes one removes all that are
-linked with it. Convolutions and dense layers start anew: their inputs and outputs are not linked. Everything that is not
-known here pins all channels it touches, as do the inputs and outputs of the graph and state.
+linked with it. Convolutions and dense layers start anew: their inputs and outputs are not linked. Whatever is not known
+here pins all channels it touches, as do the inputs and outputs of the graph and state.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def _view(channels: Channels, op: Op) -> bool:
     if op.kind == "SQUEEZE" and not op.integers("axes"):
         return False  # it would drop the channels' axis too when one channel is left
     x, out = channels.of(op.inputs[0]), channels.of(op.outputs[0])
-    if shape is not None and not shape.is_constant or not len(x) or not len(out):
+    if (shape is not None and not shape.is_constant) or not len(x) or not len(out):
         return False
     if len(out) % len(x) and len(x) % len(out):
         return False

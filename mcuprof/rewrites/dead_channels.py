@@ -43,20 +43,27 @@ def remove_dead_channels(graph: Graph) -> Graph:
     """
     if is_onnx(graph):
         return graph
+    channels, readers, kept = _survey(graph)
+    return graph if kept.all() else _without(graph, channels, readers, kept)
+
+
+def surviving_channels(graph: Graph) -> dict[int, Mask]:
+    """Per computed tensor, which channels `remove_dead_channels` leaves: bool arrays over the last axis."""
+    channels, _, kept = _survey(graph)
+    return {index: kept[channels.of(index)] for index in graph.producer if not is_onnx(graph)}
+
+
+def _survey(graph: Graph) -> tuple[Channels, list[_Reader], Mask]:
+    """Links, readers, and which channels stay."""
     known = intervals(graph)
     channels = channels_of(graph)
-    readers = [
-        reader for op in graph.ops if (reader := _Reader.of(graph, channels, known, op)) is not None
-    ]
+    readers = [reader for op in graph.ops if (reader := _Reader.of(graph, channels, known, op)) is not None]
     while True:
         kept = _kept(channels, readers)
         empty = _emptied(graph, channels, kept)
         if empty is None:
-            break
+            return channels, readers, kept
         channels.pinned[channels.of(empty)[0]] = True
-    if kept.all():
-        return graph
-    return _without(graph, channels, readers, kept)
 
 
 def _kept(channels: Channels, readers: list[_Reader]) -> Mask:
@@ -136,7 +143,7 @@ class _Reader:
         return (gone @ self.weights).astype(np.int64)
 
 
-# Rebuilding ------------------------------------------------------------------------------------------------------------
+# Rebuilding -----------------------------------------------------------------------------------------------------
 
 
 def _without(graph: Graph, channels: Channels, readers: list[_Reader], kept: Mask) -> Graph:
@@ -208,7 +215,9 @@ def _along(tensor: Tensor, axis: int, mask: Mask) -> Tensor:
         return tensor
     places = np.flatnonzero(mask).tolist()
     zeros = tuple(q.zero_point[i] for i in places) if len(q.zero_point) == len(mask) else q.zero_point
-    return replace(tensor, quantization=replace(q, scale=tuple(q.scale[i] for i in places), zero_point=zeros, axis=axis))
+    return replace(
+        tensor, quantization=replace(q, scale=tuple(q.scale[i] for i in places), zero_point=zeros, axis=axis)
+    )
 
 
 def _cut_reshape(draft: Draft, index: int, op: Op) -> None:

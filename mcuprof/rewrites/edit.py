@@ -14,7 +14,7 @@ POSITIONAL = ("OfflineMemoryAllocation", "mcuprof.plan")
 
 
 class Draft:
-    """Lists of a graph's tensors and operators under edit. Indices stay valid until `close`; removed operators are None."""
+    """Lists of a graph's tensors and operators under edit. Indices stay valid until `close`; a removed operator is None."""
 
     def __init__(self, graph: Graph) -> None:
         self.source = graph
@@ -54,7 +54,9 @@ class Draft:
         assert op is not None
         kept, gone = op.inputs[0], op.outputs[0]
         if gone in self.source.outputs:
-            producer = next((i for i, other in enumerate(self.ops) if other is not None and kept in other.outputs), None)
+            producer = next(
+                (i for i, other in enumerate(self.ops) if other is not None and kept in other.outputs), None
+            )
             if producer is None or kept in self.source.outputs:
                 return False
             kept, gone = gone, kept

@@ -4,8 +4,8 @@ For CONV_2D and DEPTHWISE_CONV_2D (not for pools: SAME averages leave padded cel
 1. The padding is constant, in height and width only, and its value reads as 0: PAD fills with its output's zero point,
    PADV2 with a constant that must equal it; floats are filled with 0.
 2. PAD's input and output have the same type and quantization, so the convolution's zero point does not change.
-3. SAME, on the unpadded input, starts its first window at the same cell (pads before are equal) and gives the output its
-   present size. Cells beyond the last window may have been padded; nobody reads them.
+3. SAME, on the unpadded input, starts its first window at the same cell (pads before are equal) and gives the output
+   its present size. Cells beyond the last window may have been padded; nobody reads them.
 Then both convolutions add up the same products: cells outside count 0. Every convolution that reads the PAD and fits is
 rewritten on its own; a PAD that nobody reads any more goes with `unused`.
 """
