@@ -14,7 +14,7 @@ POSITIONAL = ("OfflineMemoryAllocation", "mcuprof.plan")
 
 
 class Draft:
-    """Lists of a graph's tensors and operators under edit. Indices stay valid until `close`; a removed operator is None."""
+    """Lists of a graph's tensors and operators under edit. Indices hold until `close`; a removed operator is None."""
 
     def __init__(self, graph: Graph) -> None:
         self.source = graph

@@ -3,7 +3,7 @@
 Cancelling pairs, where A and B stand for a type with its scale and zero point:
 1. DEQUANTIZE A → float followed by QUANTIZE float → A. Exact for A of up to 16 bits: |q − zero point| < 2^16, and the
    two float32 roundings of (q·s)/s move it by less than 2^−6, which rounding to an integer undoes.
-2. QUANTIZE A → B followed by QUANTIZE B → A, where A and B have the same scale and the range of B covers that of A (int8
+2. QUANTIZE A → B followed by QUANTIZE B → A, of the same scale, where the range of B covers that of A (int8
    and uint8 with 128 between the zero points): multiplier 1, nothing is clamped.
 3. QUANTIZE A → A.
 QUANTIZE float → A followed by DEQUANTIZE A → float rounds and stays.
