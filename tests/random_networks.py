@@ -1,4 +1,4 @@
-"""Small random int8 networks in which many channels are dead: filters of zeros, biases that saturate, unread channels."""
+"""Small random int8 networks in which many channels are dead: filters of zeros, biases that saturate."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mcuprof.graph import Graph, Op
 from mcuprof.ops import macs
 from mcuprof.ops.geometry import window
-from mcuprof.ops.intervals import Interval, Intervals, bounded, intervals
+from mcuprof.ops.intervals import MAX_ELEMENTS, Interval, Intervals, bounded, intervals
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -71,6 +71,8 @@ def dead_compute(graph: Graph) -> DeadCompute:
 def _row(graph: Graph, index: int, op: Op, known: Intervals) -> DeadOperator | None:
     weights = graph.tensor(op, 1)
     if weights is None or not weights.is_constant or op.inputs[0] not in known or not bounded(graph.output(op)):
+        return None
+    if max(graph.input(op).elements, graph.output(op).elements) > MAX_ELEMENTS:
         return None
     try:
         live_weights, dead, channels = _live_weights(graph, op, known)

@@ -61,6 +61,10 @@ Intervals = Mapping[int, Interval]
 Rule = Callable[[Graph, Op, Intervals], tuple[Interval, ...]]
 
 
+# Positions that are worth following one by one; the largest activation of an MCU model has about a million.
+MAX_ELEMENTS = 1 << 23
+
+
 class Unbounded(Exception):
     """No bound follows from this operator."""
 
@@ -72,9 +76,11 @@ def intervals(graph: Graph) -> dict[int, Interval]:
         if index not in graph.producer and bounded(graph.tensors[index]):
             found[index] = _given(graph.tensors[index])
     for op in graph.ops:
-        for index, interval in zip(op.outputs, _outputs(graph, op, found), strict=True):
-            if index != ABSENT and bounded(graph.tensors[index]):
-                found[index] = interval
+        outputs = [index for index in op.outputs if index != ABSENT]
+        derived = _derived(graph, op, found)
+        for position, index in enumerate(outputs):
+            if bounded(graph.tensors[index]):
+                found[index] = derived[position] if derived else full_range(graph.tensors[index])
     return found
 
 
@@ -97,19 +103,17 @@ def full_range(tensor: Tensor) -> Interval:
     return Interval(np.full(shape, low, np.int64), np.full(shape, high, np.int64))
 
 
-def _outputs(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...]:
-    """Bounds of all outputs, clamped to their types; everything where the operator's rule gives none."""
-    outputs = [graph.tensors[index] if index != ABSENT else None for index in op.outputs]
-    everything = tuple(full_range(tensor if tensor else graph.tensors[0]) for tensor in outputs)
+def _derived(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...] | None:
+    """Bounds of all outputs; None where the operator's rule gives none."""
     rule = _RULES.get(op.kind)
-    if rule is None or any(tensor is None or not bounded(tensor) for tensor in outputs):
-        return everything
+    if rule is None or not all(index != ABSENT and bounded(graph.tensors[index]) for index in op.outputs):
+        return None
     try:
         results = rule(graph, op, known)
     except (Unbounded, NoKernel, LookupError, ValueError, TypeError, ZeroDivisionError, OverflowError):
-        return everything
-    if len(results) != len(outputs) or any((found.low > found.high).any() for found in results):
-        return everything  # an overflow in the bounds' own arithmetic, as hostile scales can bring about
+        return None
+    if len(results) != len(op.outputs) or any((found.low > found.high).any() for found in results):
+        return None  # an overflow in the bounds' own arithmetic, as hostile scales can bring about
     return tuple(_compact(found) for found in results)
 
 
@@ -147,6 +151,12 @@ def _operand(graph: Graph, index: int, known: Intervals, *, whole: bool) -> tupl
     return known[index].spread(shape, storage(tensor.dtype))
 
 
+def _small(graph: Graph, op: Op) -> None:
+    """Raises Unbounded when spreading the bounds over all elements would take too much memory."""
+    if sum(graph.tensors[index].elements for index in (*op.inputs, *op.outputs) if index != ABSENT) > MAX_ELEMENTS:
+        raise Unbounded
+
+
 def _run(kernel: Kernel, low: Sequence[Any], high: Sequence[Any]) -> tuple[Interval, ...]:
     pairs = zip(kernel(low), kernel(high), strict=True)
     return tuple(Interval(below.astype(np.int64), above.astype(np.int64)) for below, above in pairs)
@@ -154,6 +164,7 @@ def _run(kernel: Kernel, low: Sequence[Any], high: Sequence[Any]) -> tuple[Inter
 
 def _whole(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...]:
     """Never decreasing in any operand, each element from wherever: run on all elements."""
+    _small(graph, op)
     operands = [_operand(graph, index, known, whole=True) for index in op.inputs]
     return _run(_kernel(graph, op), [low for low, _ in operands], [high for _, high in operands])
 
@@ -228,6 +239,7 @@ def _convolution(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...]
 def _dense(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...]:
     """FULLY_CONNECTED, one bound per output over all rows."""
     x, weights, out = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    _small(graph, op)
     matrix = filters(graph, op)
     low, high = known[op.inputs[0]].spread(x.shape, np.dtype(np.int64))
     depth = matrix.shape[-2]

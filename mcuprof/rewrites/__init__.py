@@ -21,7 +21,7 @@ PASSES: tuple[Pass, ...] = (remove_unused, cancel_pairs, fold_padding, remove_un
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became less. `before` and `after` are alike when nothing could be removed."""
+    """What became less, each as (before, after); channels are those of computed tensors."""
 
     operators: tuple[int, int]
     tensors: tuple[int, int]

@@ -24,6 +24,10 @@ from mcuprof.ops.reduce import reduction_axes
 Indices = NDArray[np.int64]
 
 
+# More than any MCU model has by far; beyond, the graph is left alone rather than the memory filled.
+MAX_CHANNELS = 1 << 20
+
+
 class Channels:
     """Classes of linked channels, as a union-find over all channels of all computed tensors."""
 

@@ -28,7 +28,7 @@ from mcuprof.ops.elementwise import ELEMENTWISE
 from mcuprof.ops.geometry import window
 from mcuprof.ops.intervals import Intervals, filters, intervals
 from mcuprof.ops.kernel import Array, is_onnx, zero_of
-from mcuprof.rewrites.channels import Channels, channels_of, features, width
+from mcuprof.rewrites.channels import MAX_CHANNELS, Channels, channels_of, features, width
 from mcuprof.rewrites.edit import Draft, constant
 
 Mask = NDArray[np.bool_]
@@ -37,11 +37,11 @@ _INT32 = 2**31 - 1
 
 
 def remove_dead_channels(graph: Graph) -> Graph:
-    """The graph without removable channels; the same object when there are none. TFLite graphs only.
+    """The graph without removable channels; the same object when there are none, for ONNX, and beyond MAX_CHANNELS.
 
     Surviving tensors keep their names and order; a surviving channel holds the value it held before.
     """
-    if is_onnx(graph):
+    if is_onnx(graph) or sum(width(tensor) for tensor in graph.tensors if not tensor.is_constant) > MAX_CHANNELS:
         return graph
     channels, readers, kept = _survey(graph)
     return graph if kept.all() else _without(graph, channels, readers, kept)

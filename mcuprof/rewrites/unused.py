@@ -17,14 +17,24 @@ from mcuprof.rewrites.edit import Draft
 
 def remove_unused(graph: Graph) -> Graph:
     """The graph without operators and tensors that nothing depends on; the same object when there are none."""
+    writers: dict[int, list[int]] = {}
+    for index, op in enumerate(graph.ops):
+        for tensor in op.outputs:
+            writers.setdefault(tensor, []).append(index)
+    pending = [index for index, op in enumerate(graph.ops) if _has_effects(graph, op)]
+    pending += [index for tensor in graph.outputs for index in writers.get(tensor, ())]
+    needed: set[int] = set()
+    while pending:
+        index = pending.pop()
+        if index not in needed:
+            needed.add(index)
+            pending += [
+                writer for tensor in graph.ops[index].inputs if tensor != ABSENT for writer in writers.get(tensor, ())
+            ]
     draft = Draft(graph)
-    needed = set(graph.outputs)
-    for index in range(len(graph.ops) - 1, -1, -1):
-        op = graph.ops[index]
-        if needed.isdisjoint(op.outputs) and not _has_effects(graph, op):
+    for index in range(len(graph.ops)):
+        if index not in needed:
             draft.op(index, None)
-        else:
-            needed.update(op.inputs)
     return _compact(draft.close())
 
 

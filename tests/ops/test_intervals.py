@@ -172,7 +172,7 @@ def test_the_reference_vww_model_is_half_dead() -> None:
     known = intervals(graph)
     for index, mask in published.items():
         ours = constant_channels(known[index], len(mask))
-        # Rounding twice, as the runtime does, may separate two sums that round alike once: never seen beyond one channel.
+        # Rounding twice, as the runtime does, may separate two sums that round alike once.
         assert int((mask & ~ours).sum()) <= 1
     assert found.dead_channels >= 1651
     assert found.macs == 7_489_664
