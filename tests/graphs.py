@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from mcuprof.graph import Attribute, DType, Graph, Op, Origin, Quantization, Tensor
+
+
+class Affine(TypedDict):
+    """Keyword arguments of `tensor` for its quantization."""
+
+    scale: Sequence[float]
+    zero_point: Sequence[int]
 
 
 def tensor(

@@ -24,7 +24,7 @@ class Network:
         quantization = (
             Quantization(
                 (float(np.float32(self.rng.uniform(0.02, 0.1))),),
-                (int(self.rng.choice([INT8_MIN, 0, self.rng.integers(-100, 100)])),),
+                (int(self.rng.choice([INT8_MIN, 0, int(self.rng.integers(-100, 100))])),),
             )
             if like is None
             else self.tensors[like].quantization
@@ -115,7 +115,7 @@ class Network:
 
     def unary(self, x: int) -> int:
         kind = str(self.rng.choice(["RELU", "HARD_SWISH", "QUANTIZE", "LEAKY_RELU"]))
-        extra = {"alpha": 0.1} if kind == "LEAKY_RELU" else {}
+        extra: dict[str, Any] = {"alpha": 0.1} if kind == "LEAKY_RELU" else {}
         return self.op(kind, [x], self.shape(x), **extra)
 
     def scaled(self, x: int) -> int:

@@ -17,7 +17,7 @@ from mcuprof.ops.kernel import Array, fused_range, zero_of
 from mcuprof.readers import read
 from mcuprof.runner import Session
 from tests.corpus import model, needs_shared
-from tests.graphs import op, tensor
+from tests.graphs import Affine, op, tensor
 from tests.random_networks import random_network
 
 
@@ -68,7 +68,7 @@ def test_the_random_networks_have_dead_and_live_channels() -> None:
     ],
 )
 def test_one_channel_by_hand(weight: int, bias: int, activation: str, low: int, high: int) -> None:
-    quantized = {"scale": [1.0], "zero_point": [-128]}
+    quantized: Affine = {"scale": [1.0], "zero_point": [-128]}
     graph = Graph(
         "one",
         (

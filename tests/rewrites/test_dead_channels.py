@@ -17,7 +17,7 @@ from mcuprof.runner import Session
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.oracles import open_oracle
 from tests.corpus import model, needs_shared
-from tests.graphs import op, tensor
+from tests.graphs import Affine, op, tensor
 from tests.ops.test_intervals import extreme_inputs
 from tests.random_networks import random_network
 from tests.rewrites.judge import on_tflm
@@ -62,8 +62,8 @@ def test_the_random_networks_lose_channels_and_some_are_folded() -> None:
 
 def test_outputs_and_last_channels_stay() -> None:
     """A network that computes constants only: its output keeps its shape, every tensor a channel."""
-    quantized = {"scale": [1.0], "zero_point": [0]}
-    zeros = {"scale": [1.0] * 3, "zero_point": [0] * 3}
+    quantized: Affine = {"scale": [1.0], "zero_point": [0]}
+    zeros: Affine = {"scale": [1.0] * 3, "zero_point": [0] * 3}
     graph = Graph(
         "constant",
         (
@@ -92,7 +92,7 @@ def test_outputs_and_last_channels_stay() -> None:
 
 def test_a_constant_beside_padding_stays() -> None:
     """c = 1 above the zero point in a SAME 3×3 convolution counts 4, 6 or 9 times: no bias can stand for it."""
-    quantized = {"scale": [1.0], "zero_point": [0]}
+    quantized: Affine = {"scale": [1.0], "zero_point": [0]}
     rng = np.random.default_rng(0)
     first = np.zeros((2, 1, 1, 1), np.int8)
     first[1] = 1
@@ -129,7 +129,7 @@ def test_a_constant_beside_padding_stays() -> None:
 
 def test_weights_that_two_operators_share_are_cut_for_each() -> None:
     """The same 1×1 filters read two tensors, of which one has a dead channel."""
-    quantized = {"scale": [1.0], "zero_point": [0]}
+    quantized: Affine = {"scale": [1.0], "zero_point": [0]}
     half = np.array([[1, 0], [0, 0]], np.int8).reshape(2, 1, 1, 2)
     full = np.array([[1, 0], [0, 1]], np.int8).reshape(2, 1, 1, 2)
     attributes = {"padding": "VALID"}

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcuprof.graph import DType, Graph, Op, Origin, Quantization, Tensor
+from mcuprof.graph import Attribute, DType, Graph, Op, Origin, Quantization, Tensor
 from mcuprof.readers import read
 from mcuprof.rewrites import cancel_pairs, fold_padding, prune, remove_unused, simplify
 from mcuprof.runner import Session
 from mcuprof.runner.inputs import random_inputs
 from tests.corpus import model, needs_shared
-from tests.graphs import op, tensor
+from tests.graphs import Affine, op, tensor
 from tests.ops.test_intervals import extreme_inputs
 from tests.random_networks import random_network
 from tests.rewrites.judge import on_tflm
 
-Q = {"scale": [0.5], "zero_point": [-3]}
+Q: Affine = {"scale": [0.5], "zero_point": [-3]}
 
 
 def made(
@@ -57,7 +57,7 @@ def padded(
     rng = np.random.default_rng(0)
     shape = (2, kernel, kernel, 2) if kind == "CONV_2D" else (1, kernel, kernel, 2)
     weights = rng.integers(-127, 128, shape, dtype=np.int8)
-    attributes = {"padding": "VALID", "stride_h": stride, "stride_w": stride}
+    attributes: dict[str, Attribute] = {"padding": "VALID", "stride_h": stride, "stride_w": stride}
     attributes |= {"dilation_h": dilation, "dilation_w": dilation}
     if kind != "CONV_2D":
         attributes["multiplier"] = 1
