@@ -19,11 +19,12 @@ _MAX_NAME = 96
 
 def render(report: Report, page: Page, detail: bool) -> str:
     """One drawing a result, or a line that says why there is none; `detail` changes nothing."""
+    screen = Page()  # not that of a terminal, which may be narrow or know only ASCII
     top = 0
     drawings = []
     for result in report.results:
         drawn = memory_map(result)
-        drawings.append(tag("svg", _drawing(result, drawn, page), y=top, width=WIDTH, height=_FULL))
+        drawings.append(tag("svg", _drawing(result, drawn, screen), y=top, width=WIDTH, height=_FULL))
         top += _EMPTY if drawn is None else _FULL
     root = tag(
         "svg",

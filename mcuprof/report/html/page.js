@@ -4,22 +4,27 @@
 
   // Tooltip: what a <title> says, at once and for the keyboard too. Names are only ever set as text.
   const tip = document.getElementById("tip");
-  const show = (mark) => {
-    const words = mark.getAttribute("aria-label");
-    const cut = words.lastIndexOf(": ");
-    const name = document.createElement("b");
-    name.textContent = words.slice(0, cut);
-    tip.replaceChildren(name, words.slice(cut + 2));
-    tip.hidden = false;
-    const at = mark.getBoundingClientRect();
+  let shown = null;
+  const place = () => {
+    const at = shown.getBoundingClientRect();
     const gap = 8;
     const left = Math.min(Math.max(at.left, gap), innerWidth - tip.offsetWidth - gap);
     const above = at.top - tip.offsetHeight - gap;
     tip.style.left = `${left}px`;
     tip.style.top = `${above > gap ? above : Math.min(at.bottom + gap, innerHeight - tip.offsetHeight - gap)}px`;
   };
+  const show = (mark) => {
+    shown = mark;
+    const words = mark.getAttribute("aria-label");
+    const cut = words.lastIndexOf(": ");
+    const name = document.createElement("b");
+    name.textContent = words.slice(0, cut);
+    tip.replaceChildren(name, words.slice(cut + 2));
+    tip.hidden = false;
+    place();
+  };
   const hide = () => { tip.hidden = true; };
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", () => tip.hidden || place(), { passive: true, capture: true });
 
   // One tab stop a drawing; arrow keys go to the nearest mark in their direction.
   const heading = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -79,8 +84,8 @@
       for (const end of ["y1", "y2"]) line.setAttribute(end, at <= 0 ? "-1" : `${at}%`);
     };
     box.addEventListener("change", (event) => choose(event.target, true));
-    const shown = box.querySelector("input:checked");
-    if (shown) choose(shown, false);
+    const checked = box.querySelector("input:checked");
+    if (checked) choose(checked, false);
   }
 
   // Sorting by a column; rows without data stay last. Costs start with the largest.
