@@ -77,7 +77,9 @@ def test_pointing_at_a_buffer_tells_what_it_is(tab: Browser, tmp_path: Path) -> 
     tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert tab.evaluate("document.querySelector('.tip').hidden") is False
     assert tab.evaluate("document.querySelector('.tip b').textContent") == "input"
-    assert "27,648 B (27.0 KiB), offset 0 to 27,648, live during operator 0" in tab.evaluate("document.querySelector('.tip').textContent")
+    assert "27,648 B (27.0 KiB), offset 0 to 27,648, live during operator 0" in tab.evaluate(
+        "document.querySelector('.tip').textContent"
+    )
     left, right = tab.evaluate(
         "{ const b = document.querySelector('.tip').getBoundingClientRect(); [b.left, b.right] }"
     )
