@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcuprof.document import Finding, Report, Result, Verdict, decode, encode
+from mcuprof.document import Finding, Report, Result, Verdict, Where, decode, encode
 from mcuprof.report import render
 from mcuprof.report.html.layers import _letter
 from mcuprof.report.html.markup import Markup, percentage, tag
@@ -227,3 +227,11 @@ def test_shares_are_clipped() -> None:
 
 def test_letters_go_on_after_z() -> None:
     assert [_letter(index) for index in (0, 25, 26, 27, 701, 702)] == ["a", "z", "aa", "ab", "zz", "aaa"]
+
+
+def test_targets_and_budgets_of_a_config_keep_their_names() -> None:
+    finding = Finding("M101", "error", "too large", where=Where("conf/mcuprof.toml", 12))
+    result = replace(RESULT, target=replace(RESULT.target, name="door"), verdict=Verdict(False, (finding,)))
+    words = " ".join(Outline(render(report(result, result), "html")).words)
+    assert "door (microbit-v2)" in words
+    assert "asked for in conf/mcuprof.toml, line 12" in words

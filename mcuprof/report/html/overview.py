@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from mcuprof.document import Finding, Latency, RegionUse, Result
 from mcuprof.report.html.markup import Markup, join, tag
 from mcuprof.report.html.parts import Cell, Column, bar, facts, section, table
+from mcuprof.report.labels import target_name
 from mcuprof.report.pieces import (
     judged,
     latency_words,
@@ -30,9 +33,10 @@ def target_words(result: Result) -> str:
     target = result.target
     clock = None if target.clock_hz is None else f"{target.clock_hz / 1e6:g} MHz"
     runtime = f"{target.runtime} with {target.kernels} kernels"
-    return " · ".join(
-        filter(None, (target.device or "no device", target.core, clock, target.accelerator, runtime)),
-    )
+    device = target.device or "no device"
+    named = target_name(result)
+    place = device if named in ("", device) else f"{named} ({device})"
+    return " · ".join(filter(None, (place, target.core, clock, target.accelerator, runtime)))
 
 
 def verdict(result: Result) -> Markup:
@@ -96,7 +100,7 @@ def summary(results: Sequence[Result]) -> Markup:
     heads = (
         Column("verdict"),
         Column("model"),
-        Column("device"),
+        Column("target"),
         Column("RAM", number=True, first="descending"),
         Column("flash", number=True, first="descending"),
         Column("latency", number=True, first="descending"),
@@ -118,7 +122,7 @@ def _summary_row(number: int, result: Result) -> tuple[Cell, ...]:
     return (
         Cell(tag("span", word, class_=f"word {verdict_class(result)}"), word),
         Cell(tag("a", result.model.path, href=f"#r{number}"), result.model.path),
-        Cell(result.target.device or "none", result.target.device or ""),
+        Cell(target_name(result) or "none", target_name(result)),
         Cell(format_size(ram), str(ram)),
         Cell(format_size(result.flash.total_bytes), str(result.flash.total_bytes)),
         Cell("no data" if ms is None else format_ms(ms), "" if ms is None else repr(ms)),
@@ -186,5 +190,11 @@ def _finding(finding: Finding) -> Markup:
         if finding.saves_bytes is not None
         else Markup()
     )
+    where = finding.where
+    line = (
+        Markup()
+        if isinstance(where, msgspec.UnsetType)
+        else tag("p", f"asked for in {where.path}, line {where.line}", class_="note")
+    )
     label = tag("p", tag("span", finding.severity, class_=f"word {style}"), " ", tag("code", finding.code))
-    return tag("li", label, tag("div", tag("p", finding.message), fix, saves), class_=f"edge {style}")
+    return tag("li", label, tag("div", tag("p", finding.message), fix, saves, line), class_=f"edge {style}")
