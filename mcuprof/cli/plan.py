@@ -54,8 +54,12 @@ def _parser() -> Parser:
     parser.add_argument("--in-place-file", action="store_true", help="replace the model file itself")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is being done")
     target = parser.add_argument_group("target")
-    target.add_argument("-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared")
-    target.add_argument("--assume-kernels", metavar="LIB", help="reference, cmsis-nn or esp-nn, whatever the vendor ships")
+    target.add_argument(
+        "-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared"
+    )
+    target.add_argument(
+        "--assume-kernels", metavar="LIB", help="reference, cmsis-nn or esp-nn, whatever the vendor ships"
+    )
     plan = parser.add_argument_group("plan")
     plan.add_argument("--order", choices=ORDERS, default="optimal", help="operator order (default: optimal)")
     plan.add_argument(
@@ -84,6 +88,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.output is not None:
         if several and not Path(options.output).is_dir():
             raise UsageError(f"-o {options.output}: several models need a directory that exists")
+        if len({_target(options, model) for model in options.models}) < len(options.models):
+            raise UsageError("two models have the same name: they cannot both go into one directory")
         for model in options.models:
             if same_file(_target(options, model) or "", model):
                 raise UsageError(f"-o {options.output} is the model itself (to replace it, say --in-place-file)")
@@ -273,7 +279,9 @@ def _onnx(page: Page, job: _Job) -> list[Line]:
     moved = sum(position != number for position, number in enumerate(plan.order))
     return [
         *_title(page, job),
-        *prose(page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"),
+        *prose(
+            page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"
+        ),
         *prose(page, "order", f"{moved} of {len(plan.order)} operators moved" if moved else "as in the file"),
         *(row for step in steps for row in prose(page, "proof", step.text, limit=None)),
         *_outcome(page, job, f"reordered; plan in {Path(beside).name}" if beside else "the plan"),

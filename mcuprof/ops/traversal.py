@@ -20,7 +20,6 @@ from mcuprof.ops.geometry import window
 from mcuprof.ops.kernel import Array
 
 
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Order:
     """How a kernel walks one input: int64 [bytes of the input], output elements written before a byte's last read.

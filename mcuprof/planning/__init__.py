@@ -1,8 +1,8 @@
 """Floor 4: a better memory plan for a firmware that exists: chosen, written into the model file, and proven.
 
-    planned = plan_tflite(graph, data, Firmware("cmsis-nn", core))
-    planned.data            # the file to flash; equal to the old one where no plan is better
-    planned.after.arena_bytes
+planned = plan_tflite(graph, data, Firmware("cmsis-nn", core))
+planned.data            # the file to flash; equal to the old one where no plan is better
+planned.after.arena_bytes
 """
 
 from mcuprof.planning.choice import Firmware, Wishes

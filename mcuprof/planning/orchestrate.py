@@ -20,10 +20,11 @@ from mcuprof.runtimes.tflm.support import refusal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """The outcome for one model. `data` is what to write; `plan` is None when TFLM's own is as good, `data` then as before.
+    """The outcome for one model. `data` is what to write: as before, and `plan` None, when TFLM's own plan is as good.
 
-    `before` and `after` are the arenas of the firmware without and with the plan; `kernels` names the rules that the plan
-    relies on (empty when no bytes are shared), `sharing` counts outputs that lie on an input; `steps` is the proof.
+    `before` and `after` are the arenas of the firmware without and with the plan; `kernels` names the rules that the
+    plan relies on (empty when no bytes are shared), `sharing` counts operators whose output lies on an input, `moved`
+    operators that change their place; `steps` is the proof.
     """
 
     graph: Graph
@@ -71,7 +72,7 @@ def plan_tflite(
 
 
 def plan_onnx(graph: Graph, wishes: Wishes, firmware: Firmware, say: Say = _silent) -> tuple[MemoryPlan, list[Step]]:
-    """Order and offsets for a model of a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""
+    """Order and offsets for a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""
     allowed = rules(firmware.library, firmware.core)
     plan = memory.plan(
         graph,

@@ -87,4 +87,6 @@ def executed(graph: Graph, plan: MemoryPlan, walk: Walk, say: Say) -> Step:
     if different is not None:
         raise PlanError(f"executed inside the plan, tensor {different.name!r} differs")
     count = len(comparison.result())
-    return Step(f"executed in mcuprof's arena, dead bytes poisoned: {RUNNER_INPUTS} inputs, {count} tensors equal", True)
+    return Step(
+        f"executed in mcuprof's arena, dead bytes poisoned: {RUNNER_INPUTS} inputs, {count} tensors equal", True
+    )

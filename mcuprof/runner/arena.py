@@ -240,7 +240,8 @@ class _Arena:
     def in_strips(self, index: int, operands: list[Array], block: int) -> tuple[Array, ...]:
         """Runs the operator strip by strip on live bytes: each strip sees what the ones before it have overwritten.
 
-        Strips begin at multiples of `block` pixels, which the kernel writes in one go. A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
+        Strips begin at multiples of `block` pixels, which the kernel writes in one go. A channel-by-channel kernel has
+        read a channel before it writes it, so it runs in one piece.
         """
         op = self.graph.ops[index]
         out = op.outputs[0]
@@ -249,7 +250,10 @@ class _Arena:
         whole = op.kind == "DEPTHWISE_CONV_2D" and self.plan.strategy == "depthwise"
         row = max(1, spec.shape[-1] if spec.shape else 1)
         cuts = sorted(
-            {int(cut) // block * block * row for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)}
+            {
+                int(cut) // block * block * row
+                for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)
+            }
         )
         width = (place.stop - place.start) // spec.elements
         result = np.empty(spec.shape, storage(spec.dtype))

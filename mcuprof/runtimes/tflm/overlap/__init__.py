@@ -1,8 +1,8 @@
 """Which bytes TFLM's kernels let an output share with an input that dies at it, per kernel library.
 
-`rules` gives the answer in the form that `memory.plan` and `memory.check` ask for. A kernel that no rule speaks of shares
-nothing. `portable` rules hold for the library and for the reference kernels: such a plan can be executed and compared
-where only the reference kernels run. `walk` says the same in another way, byte by byte, for an execution to obey.
+`rules` gives the answer in the form that `memory.plan` and `memory.check` ask for. A kernel that no rule speaks of
+shares nothing. `portable` rules hold for the library and for the reference kernels: such a plan can be executed and
+compared where only the reference kernels run. `walk` says the same in another way, byte by byte, for an execution.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from mcuprof.graph import Graph, Op
 from mcuprof.hardware import Core
 from mcuprof.ops.sharing import REFERENCE, Share, share
-from mcuprof.runtimes.tflm import kernels
 from mcuprof.ops.traversal import Walk, reference_walk
+from mcuprof.runtimes.tflm import kernels
 from mcuprof.runtimes.tflm.overlap import cmsis_nn, cmsis_nn_walk, esp_nn
 from mcuprof.runtimes.tflm.overlap.base import Distance
 
@@ -32,9 +32,7 @@ class OverlapRules:
     library: Distance
     portable: bool = False
 
-    def __call__(
-        self, graph: Graph, op: Op, strategy: str, input_position: int, output_position: int
-    ) -> Share | None:
+    def __call__(self, graph: Graph, op: Op, strategy: str, input_position: int, output_position: int) -> Share | None:
         """What the output may share; `depthwise` shares no more than `elementwise`, as no kernel of TFLM can do it."""
         base = share(graph, op, "elementwise" if strategy == "depthwise" else strategy, input_position, output_position)
         if base is None or base.mode == "view":
@@ -52,7 +50,8 @@ class OverlapRules:
 def rules(library: str, core: Core | None, portable: bool = False) -> OverlapRules:
     """The rules of kernel library `library` on `core` (None: an Arm core with DSP extension).
 
-    `portable`: distances that the reference kernels tolerate as well. Raises UsageError for a library that does not exist or that the core cannot run.
+    `portable`: distances that the reference kernels tolerate as well. Raises UsageError for a library that does not exist
+    or that the core cannot run.
     """
     kernels.rules(library, core)
     if library == "cmsis-nn":
