@@ -6,6 +6,8 @@ The public API on one screen:
     device = mcuprof.device("nucleo-l4r5zi")
     result = mcuprof.analyze(graph, device)          # everything, as the report document
     verdict = mcuprof.check(graph, device).verdict   # judged against the device's memory
+    outputs = mcuprof.run(graph, inputs).outputs     # the bytes the device will give
+    found = mcuprof.verify(graph, against="tflm")    # … compared with another runtime
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from mcuprof.hardware import list_devices as devices
     from mcuprof.hardware import load_device as device
     from mcuprof.readers import read as load
+    from mcuprof.runner import run
+    from mcuprof.runner.verify import verify
 
-__all__ = ["Limits", "Options", "__version__", "analyze", "check", "device", "devices", "load"]
+__all__ = ["Limits", "Options", "__version__", "analyze", "check", "device", "devices", "load", "run", "verify"]
 
 # Names are resolved on first use, so that `mcuprof --help` does not wait for numpy.
 _HOMES = {
@@ -32,6 +36,8 @@ _HOMES = {
     "device": ("mcuprof.hardware", "load_device"),
     "devices": ("mcuprof.hardware", "list_devices"),
     "load": ("mcuprof.readers", "read"),
+    "run": ("mcuprof.runner", "run"),
+    "verify": ("mcuprof.runner.verify", "verify"),
 }
 
 

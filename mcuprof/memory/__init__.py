@@ -5,12 +5,15 @@ from mcuprof.memory.engine import Schedule, plan, strategies
 from mcuprof.memory.place import Placement, place
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.problem import Io, Problem, Sharing, build_problem
+from mcuprof.memory.regions import RegionPlan, RegionUse, spread
 
 __all__ = [
     "Io",
     "MemoryPlan",
     "Placement",
     "Problem",
+    "RegionPlan",
+    "RegionUse",
     "Schedule",
     "Sharing",
     "Violation",
@@ -18,5 +21,6 @@ __all__ = [
     "check",
     "place",
     "plan",
+    "spread",
     "strategies",
 ]

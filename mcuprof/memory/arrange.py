@@ -38,7 +38,7 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
     floor = max(used)
     witness = order[used.index(floor)]
     spans = lifetimes(problem, order)
-    active = _active(problem, order, spans)
+    active = active_overlays(problem, order)
     exact = [overlay for overlay in active if overlay.exact]
     best: tuple[Placement, list[Overlay]] | None = None
     choices = _choices(problem, order, spans, exact, floor) if exact else [[]]
@@ -57,13 +57,15 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
         if placement.bytes > floor and time.monotonic() < deadline:
             relaxed = [Overlay(item.source, item.target, item.distance, exact=False) for item in active]
             free = _place(problem, order, spans, relaxed, [], floor, max(0.0, deadline - time.monotonic()))
-            bound, proof = free.bound, free.proof
+            if free.bound > floor:
+                bound, proof = free.bound, "search"
     scratch = _scratch(problem, order, placement, taken)
     return Arrangement(placement.offsets[: len(problem.buffers)], scratch, placement.bytes, bound, proof, witness)
 
 
-def _active(problem: Problem, order: Sequence[int], spans: Sequence[Lifetime]) -> list[Overlay]:
+def active_overlays(problem: Problem, order: Sequence[int]) -> list[Overlay]:
     """Overlays whose source dies at the step that may take it, in the order of these steps."""
+    spans = lifetimes(problem, order)
     return [
         overlay
         for position, step in enumerate(order)

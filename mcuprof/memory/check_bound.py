@@ -19,12 +19,21 @@ _MANY_SOURCES = 3
 
 
 def footprints(facts: Facts) -> list[int]:
-    """Least bytes in use at each position of the plan's order."""
-    done: set[int] = set()
-    found = []
+    """Least bytes in use at each position of the plan's order, from the families' lifetimes."""
     keeping = _Keeping(facts)
-    for number in facts.plan.order:
-        found.append(keeping.footprint(done, number))
+    final = len(facts.plan.order) - 1
+    change = [0] * (final + 2)
+    for family in keeping.families:
+        first = facts.position.get(family.writer, 0)
+        last = final if family.stays else max([first, *(facts.position[reader] for reader in family.readers)])
+        if family.writer >= 0 or family.readers or family.stays:
+            change[first] += family.size
+            change[last + 1] -= family.size
+    live, done, found = 0, set[int](), []
+    for position, number in enumerate(facts.plan.order):
+        live += change[position]
+        own = sum(facts.padded(size) for size in facts.asked[number])
+        found.append(live + own - keeping.saved(number, keeping.dying(done, number)))
         done.add(number)
     return found
 
@@ -68,16 +77,16 @@ class _Keeping:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.families = [_family(facts, family) for family in {id(f): f for f in facts.views.values()}.values()]
-        self.size = {tensor: family.size for family in self.families for tensor in facts.views[family.root]}
+        self.family_of = {tensor: family for family in self.families for tensor in facts.views[family.root]}
+        self.size = {tensor: family.size for tensor, family in self.family_of.items()}
         self.loaded = sum(family.size for family in self.families if family.writer < 0)
 
     def footprint(self, done: Set[int], number: int) -> int:
         """Least bytes in use while operator `number` runs after `done`."""
         total = sum(self.facts.padded(size) for size in self.facts.asked[number])
         for family in self.families:
-            if family.writer == number or (
-                (family.writer < 0 or family.writer in done) and (family.stays or not family.readers <= done)
-            ):
+            present = family.writer < 0 or family.writer in done
+            if family.writer == number or (present and (family.stays or not family.readers <= done)):
                 total += family.size
         return total - self.saved(number, self.dying(done, number))
 
@@ -85,9 +94,10 @@ class _Keeping:
         """One tensor per family that operator `number` reads last."""
         found = {}
         for tensor in self.facts.graph.ops[number].inputs:
-            if tensor in self.size and self.facts.family_readers(tensor) <= {*done, number}:
-                found[id(self.facts.views[tensor])] = tensor
-        return [tensor for tensor in found.values() if not self.facts.stays(tensor)]
+            family = self.family_of.get(tensor)
+            if family is not None and not family.stays and all(n in done or n == number for n in family.readers):
+                found[family.root] = tensor
+        return list(found.values())
 
     def saved(self, number: int, dying: list[int]) -> int:
         """The most bytes that outputs of `number` can lie on `dying` inputs, less the scratch that this costs."""

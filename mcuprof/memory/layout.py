@@ -7,6 +7,7 @@ input. A placement is valid when every pair that meets satisfies one of its two 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,7 +77,7 @@ class Layout:
             shared = min(other[2], one[2] - distance)
             if self.home[target] != self.home[source] and shared > 0:
                 start, end = max(one[0], other[0]), min(one[1], other[1])
-                moments = range(np.searchsorted(self.moments, start), np.searchsorted(self.moments, end, "right"))
+                moments = range(bisect_left(self.moments, start), bisect_right(self.moments, end))
                 found += [(self.home[target], self.home[source], shared, moment) for moment in moments]
         return tuple(found)
 
@@ -86,8 +87,8 @@ class Layout:
         held = np.zeros(len(self.moments) + 1, np.int64)
         for group in self.members:
             for start, end, size in _profile([self.buffers[b] for b in group]):
-                held[np.searchsorted(self.moments, start)] += size
-                held[np.searchsorted(self.moments, end, "right")] -= size
+                held[bisect_left(self.moments, start)] += size
+                held[bisect_right(self.moments, end)] -= size
         held = held.cumsum()
         for _, _, shared, moment in self.overlaps:
             held[moment] -= shared
@@ -124,7 +125,7 @@ def demand(layout: Layout) -> Ints:
     for item, group in enumerate(layout.members):
         for b in group:
             first, last, size = layout.buffers[b]
-            held = found[item, np.searchsorted(layout.moments, first) : np.searchsorted(layout.moments, last, "right")]
+            held = found[item, bisect_left(layout.moments, first) : bisect_right(layout.moments, last)]
             np.maximum(held, size, out=held)
     return found
 

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from mcuprof.memory.bounds import downset_bound
+from mcuprof.memory.bounds import downset_bound, working_set
 from mcuprof.memory.contraction import contract, mask_of
 from mcuprof.memory.downsets import Downsets, bits
 from mcuprof.memory.liveness import peak
@@ -25,6 +25,8 @@ from mcuprof.memory.problem import Problem
 
 Order = tuple[int, ...]
 MAX_CHAIN = 16
+# Networks for microcontrollers have hundreds of operators; with many thousands not even the start is in time.
+MAX_STEPS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,13 @@ class _State:
 def best_order(problem: Problem, *, time_limit: float = 10.0) -> OrderResult:
     """An order of least peak, proven or with the best bound reached within `time_limit` seconds."""
     deadline = time.monotonic() + time_limit
-    known = [tuple(range(len(problem.steps)))]
+    given = tuple(range(len(problem.steps)))
+    upper = peak(problem, given)
+    least = working_set(problem)
+    if least.bytes >= upper or len(problem.steps) > MAX_STEPS:
+        return OrderResult(given, upper, least.bytes, "bound", least.witness)
     search = _Search(problem, deadline)
-    known.append(search.greedy(search.start(0), known[0][:1]))
+    known = [given, search.greedy(search.start(0), given[:1])]
     best = min(known, key=lambda order: peak(problem, order))
     upper = peak(problem, best)
     bound = downset_bound(problem, known, deadline=time.monotonic() + time_limit / 3)

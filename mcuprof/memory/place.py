@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mcuprof.errors import UsageError
+from mcuprof.memory import exact
 from mcuprof.memory.greedy import best_greedy
 from mcuprof.memory.layout import Ints, Layout, build_layout
 from mcuprof.memory.problem import MAX_BUFFER_BYTES, align
@@ -92,16 +93,18 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     if needed == bound or len(layout) > MAX_ITEMS:
         return Placement(tuple(best.tolist()), needed, bound, "bound")
     search = Stacking(layout)
+    # With the extra installed, half of the time is left for it.
+    own_deadline = deadline - (deadline - time.monotonic()) / 2 if exact.available() else deadline
     stuck: int | None = None
     step = 0
     while max(least, capacity + 1) <= needed - grain:
         target = min(needed - grain, least + step if stuck is None else (stuck + needed) // 2 // grain * grain + grain)
         target = max(target, capacity // grain * grain)
         now = time.monotonic()
-        if target == stuck or now >= deadline:
+        if target == stuck or now >= own_deadline:
             break
         try:
-            found = search.fit(target, now + (deadline - now) / 2)
+            found = search.fit(target, now + (own_deadline - now) / 2)
         except OutOfTimeError:
             stuck = target
             continue
@@ -109,6 +112,9 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
             least, stuck, step = target + grain, None, 2 * step + grain
         else:
             best, needed = found, _needed(layout, found)
+    if max(least, capacity + 1) <= needed - grain and exact.available() and time.monotonic() < deadline:
+        best, least = exact.improve(layout, best, least, capacity, deadline - time.monotonic())
+        needed = _needed(layout, best)
     proof: Literal["bound", "search"] = "bound" if least == bound else "search"
     return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
 

@@ -20,7 +20,7 @@ class MemoryPlan:
 
     schedule: Literal["as-is", "optimal"]
     strategy: str
-    io: str
+    io: Literal["in-arena", "outside"]
     alignment: int
     order: tuple[int, ...]
     offsets: tuple[int | None, ...]

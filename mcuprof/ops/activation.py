@@ -234,15 +234,19 @@ def _prepare(kind: str, graph: Graph, op: Op) -> Kernel:
 
 
 def prepare_leaky_relu(graph: Graph, op: Op) -> Kernel:
-    """Identity above zero, alpha below, each with its own multiplier from float32 quotients."""
+    """Identity above zero, alpha below, each with its own multiplier from products and quotients in double.
+
+    Double as tflite-micro computes them: float32 quotients differ at ties such as 0.125 / 0.05.
+    """
     x, out, alpha = graph.input(op, 0), graph.output(op), np.float32(op.number("alpha"))
     if is_float(x):
         return lambda inputs: (np.where(inputs[0] > 0, inputs[0], inputs[0] * alpha),)
     if is_onnx(graph):
         return _onnx_leaky_relu(x, out, alpha)
     to, reach = plain_target(out), float(span(x))
-    above = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), to, reach)
-    below = rescaler(graph, np.float64(scale_of(x) * alpha / divisor_of(out)), to, reach)
+    scale, divisor = np.float64(scale_of(x)), np.float64(divisor_of(out))
+    above = rescaler(graph, scale / divisor, to, reach)
+    below = rescaler(graph, scale * np.float64(alpha) / divisor, to, reach)
     zero = zero_of(x)
 
     def run(q: Array) -> Array:

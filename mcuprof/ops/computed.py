@@ -1,7 +1,7 @@
-"""ONNX operators whose scales and zero points are tensors of the graph, not constants: known only when they run.
+"""Operators whose weights, scales or zero points are computed by the network: known only when they run.
 
-QLinearConv and QLinearMatMul are then prepared anew for every inference, with what has arrived; QuantizeLinear and
-DequantizeLinear broadcast their scales (one, one per index of an axis, or one per block).
+They are prepared anew for every inference, with what has arrived. ONNX's QuantizeLinear and DequantizeLinear broadcast
+their scales (one, one per index of an axis, or one per block).
 """
 
 from __future__ import annotations
@@ -18,6 +18,23 @@ from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, Prepare, limits,
 _PARAMETERS = {"QLinearConv": ((3, 4), (5, 6), (7, 8)), "QLinearMatMul": ((3, 4), (5, 6), (7, 8))}
 
 
+def with_computed_weights(prepare: Prepare, graph: Graph, op: Op, positions: tuple[int, ...]) -> Kernel:
+    """A kernel for an operator that wants constants at these input positions, where they are not."""
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        return prepare(_with_constants(graph, op, inputs, positions), op)(inputs)
+
+    return run
+
+
+def _with_constants(graph: Graph, op: Op, inputs: Inputs, positions: tuple[int, ...]) -> Graph:
+    tensors = list(graph.tensors)
+    for position in positions:
+        if position < len(op.inputs) and op.inputs[position] != ABSENT:
+            tensors[op.inputs[position]] = _constant(tensors[op.inputs[position]], inputs[position])
+    return replace(graph, tensors=tuple(tensors))
+
+
 def at_run_time(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
     """A kernel that takes its quantization from its inputs. Raises NoKernel for operators without such inputs."""
     if op.source in ("QuantizeLinear", "DequantizeLinear"):
@@ -29,11 +46,10 @@ def at_run_time(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
         tensors = list(graph.tensors)
         for tensor, (scale, zero) in zip((*op.inputs[:2], op.outputs[0]), _PARAMETERS[op.source], strict=True):
             tensors[tensor] = replace(tensors[tensor], quantization=_quantization(inputs[scale], inputs[zero]))
+        quantized = replace(graph, tensors=tuple(tensors))
         if op.source == "QLinearConv":
-            for position in (1, 2):
-                if op.inputs[position] != ABSENT:
-                    tensors[op.inputs[position]] = _constant(tensors[op.inputs[position]], inputs[position])
-        return prepare(replace(graph, tensors=tuple(tensors)), op)(inputs)
+            quantized = _with_constants(quantized, op, inputs, (1, 2))
+        return prepare(quantized, op)(inputs)
 
     return run
 

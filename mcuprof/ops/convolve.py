@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops.computed import with_computed_weights
 from mcuprof.ops.geometry import Window, window
 from mcuprof.ops.kernel import (
     Array,
@@ -41,6 +42,8 @@ Accumulate = Callable[[Array], Array]
 
 def prepare_conv(graph: Graph, op: Op) -> Kernel:
     """CONV_2D and DEPTHWISE_CONV_2D: x [N, H, W, C] or [N, W, C] (ONNX: channels second), constant weights and bias."""
+    if _is_float_with_computed_weights(graph, op):
+        return with_computed_weights(prepare_conv, graph, op, (1, 2))
     w = window(graph, op)
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
     weights = _taps_first(graph, op, depthwise)
@@ -97,6 +100,11 @@ def prepare_transpose_conv(graph: Graph, op: Op) -> Kernel:
         return (_from_nhwc(finish(acc), nchw, out),)
 
     return run
+
+
+def _is_float_with_computed_weights(graph: Graph, op: Op) -> bool:
+    """Weights stored as integers and dequantized by the network: a float operator for the runtime."""
+    return is_float(graph.input(op, 0)) and not graph.input(op, 1).is_constant
 
 
 def _constant(graph: Graph, op: Op, position: int) -> Array:

@@ -39,7 +39,8 @@ def expm1(x: Array) -> Array:
     inverse = _F(1.4426950216e00)
     size = np.abs(x)
     sign = np.where(x < 0, _F(-1), _F(1))
-    x = np.clip(x, _F(-30), _F(88.7))
+    overflow = x >= _F(88.72283935546875)
+    x = np.clip(x, _F(-30), _F(88.72283))
     k = np.trunc(inverse * x + np.where(sign < 0, _F(-0.5), _F(0.5)))
     k = np.where(size < _F(1.5 * np.log(2)), sign, k)
     k = np.where(size > _F(0.5 * np.log(2)), k, _F(0))
@@ -53,16 +54,16 @@ def expm1(x: Array) -> Array:
     e = square * ((r1 - t) / (_F(6) - r * t))
     unscaled = r - (r * e - square)
     e = r * (e - c) - c - square
-    power = np.ldexp(_F(1), k.astype(np.int32))
+    power = k.astype(np.int32)
     tail = np.ldexp(_F(1), -np.clip(k, 0, 126).astype(np.int32))
-    middle = ((_F(1) - tail) - (e - r)) * power
-    large = ((r - (e + tail)) + _F(1)) * power
+    middle = np.ldexp((_F(1) - tail) - (e - r), power)
+    large = np.ldexp((r - (e + tail)) + _F(1), power)
     result = np.where(k < 23, middle, large)
-    result = np.where((k <= -2) | (k > 56), (_F(1) - (e - r)) * power - _F(1), result)
+    result = np.where((k <= -2) | (k > 56), np.ldexp(_F(1) - (e - r), power) - _F(1), result)
     one = np.where(r < _F(-0.25), _F(-2) * (e - (r + _F(0.5))), _F(1) + _F(2) * (r - e))
     result = np.where(k == 1, one, result)
     result = np.where(k == -1, _F(0.5) * (r - e) - _F(0.5), result)
-    return np.where(k == 0, unscaled, result).astype(np.float32)
+    return np.where(overflow, _F(np.inf), np.where(k == 0, unscaled, result)).astype(np.float32)
 
 
 def _rational(square: Array) -> Array:

@@ -53,11 +53,15 @@ def prepare_quantize(graph: Graph, op: Op) -> Kernel:
 
 
 def prepare_dequantize(graph: Graph, op: Op) -> Kernel:
-    """Integers (or float16) → float32: scale · (q − zero point)."""
+    """Integers (or float16) → float32: scale · (q − zero point).
+
+    TFLM's kernel (`DequantizePrepare`) knows one scale: of weights quantized per channel it takes the first for all,
+    which is wrong and what the device will do.
+    """
     x = graph.input(op, 0)
     if x.dtype.is_float:
         return lambda inputs: (inputs[0].astype(np.float32),)
-    scale, zeros = along_axis(x)
+    scale, zeros = along_axis(x) if is_onnx(graph) else (scales_of(x)[0], zero_of(x))
     return lambda inputs: ((inputs[0].astype(np.int64) - zeros).astype(np.float32) * scale,)
 
 

@@ -117,8 +117,14 @@ class _Reader:
 
     def operator_code(self, index: int) -> tuple[str, int]:
         code = self.model.OperatorCodes(index)
-        # Old converters only fill the 8-bit field, new ones both; the larger is right (schema.fbs on builtin_code).
-        number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+        # Old converters fill only the 8-bit field, some new ones only the other; the larger is right (schema.fbs on
+        # builtin_code). The package's BuiltinCode() answers with the 8-bit field below 127, so the field is read here.
+        from flatbuffers.number_types import Int32Flags
+
+        table = code._tab
+        offset = table.Offset(10)
+        new = table.Get(Int32Flags, offset + table.Pos) if offset else 0
+        number = max(code.DeprecatedBuiltinCode(), int(new))
         kind = self.kind_names.get(number, f"OP{number}")
         if kind == "CUSTOM":
             kind = f"CUSTOM:{self.text(code.CustomCode())}"

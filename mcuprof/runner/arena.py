@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mcuprof.errors import PlanError
+from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import ABSENT, Op, Tensor
 from mcuprof.ops.kernel import Array, storage
 from mcuprof.ops.traversal import Walk, channel_reads, reference_walk
@@ -65,7 +65,8 @@ def evaluate_in_arena(
 
     `walk` says in which order the kernels read and write (default: as the reference kernels).
 
-    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks one.
+    Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks one,
+    ModelError where a tensor is larger than the file says.
     """
     if sorted(plan.order) != list(range(len(program.graph.ops))):
         raise PlanError("the plan does not run every operator exactly once")
@@ -155,7 +156,11 @@ class _Arena:
         if place is None:
             self.outside[tensor] = value
             return
-        self.bytes[place] = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        content = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+        if content.size != place.stop - place.start:
+            stored = place.stop - place.start
+            raise ModelError(f"tensor {self.name(tensor)} takes {content.size} bytes when run, {stored} in the file")
+        self.bytes[place] = content
         self.owner[place] = tensor
 
     def load(self, tensor: int, reader: str) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def load_inputs(graph: Graph, path: Path) -> list[dict[int, Array]]:
         raise UsageError(f"{path}: {error}") from None
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, EOFError, KeyError) as error:
+    except (ValueError, EOFError, KeyError, BadZipFile) as error:
         raise UsageError(f"{path}: is not a readable {path.suffix} file ({error})") from None
 
 

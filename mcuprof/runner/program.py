@@ -129,7 +129,7 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
         if control is not None:
             return control(program, index, inputs, state)
         results = program.kernels[index](inputs)
-    except (NoKernel, ValueError, IndexError) as error:
+    except (NoKernel, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
         raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
     outputs = len(op.outputs)
     updated = [position for position in op.inputs if position != ABSENT and program.graph.tensors[position].variable]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops.sharing import share
+from tests.corpus import DATA, needs_shared
 
-SHARED = Path(os.environ.get("MCUPROF_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-DISTANCES = SHARED / "data" / "overlap_distances.csv"
+DISTANCES = DATA / "overlap_distances.csv"
 REFERENCE_LIBRARIES = ("own reference loops", "esp-nn ansi", "esp-nn generic opt")
 KINDS = {
     "conv": "CONV_2D",
@@ -54,7 +52,7 @@ def graph_of(row: dict[str, str]) -> tuple[Graph, Op]:
     return Graph("row", (*tensors, target), (op,), (0,), (len(tensors),)), op
 
 
-@pytest.mark.skipif(not DISTANCES.exists(), reason=f"no {DISTANCES.name}: the shared data folder is absent")
+@needs_shared
 def test_declared_distance_is_never_below_a_measured_one_and_tight_on_the_reference_loops() -> None:
     rows = [row for row in csv.DictReader(DISTANCES.open()) if row["library"] in REFERENCE_LIBRARIES]
     assert len(rows) == 412

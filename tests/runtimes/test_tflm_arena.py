@@ -29,7 +29,6 @@ INEXACT_ON_HOST = {
     "tflm_audio_preprocessor_float": "signal kernels: no allocation data",
     "litert_conformer": "SQUARED_DIFFERENCE and RSQRT: sizes of their records not known",
     "litert_rope": "DIV: size of its record not known",
-    "drv_resnet8_weight_only_wi8_afp32": "operator code 6 is stored as ADD where TFLM runs DEQUANTIZE",
 }
 
 

@@ -50,8 +50,8 @@ class OverlapRules:
 def rules(library: str, core: Core | None, portable: bool = False) -> OverlapRules:
     """The rules of kernel library `library` on `core` (None: an Arm core with DSP extension).
 
-    `portable`: distances that the reference kernels tolerate as well. Raises UsageError for a library that does not exist
-    or that the core cannot run.
+    `portable`: distances that the reference kernels tolerate as well. Raises UsageError for a library that does not
+    exist or that the core cannot run.
     """
     kernels.rules(library, core)
     if library == "cmsis-nn":
