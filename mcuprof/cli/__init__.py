@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "check": ("mcuprof.cli.check", "does it fit? verdict first, in a few lines"),
         "analyze": ("mcuprof.cli.analyze", "everything: memory timeline, strategies, cost per layer, flash bill"),
         "plan": ("mcuprof.cli.plan", "a better memory plan, written into the model for the stock runtime"),
+        "ops": ("mcuprof.cli.ops", "operators, versions, support, and the resolver in C++"),
         "devices": ("mcuprof.cli.devices", "list, show or validate the device database"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
         "explain": ("mcuprof.cli.explain", "what a finding's code means and what to do about it"),
