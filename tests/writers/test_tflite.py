@@ -21,7 +21,12 @@ from tests.tflite_models import O, T, build
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.tflite"))
 DAMAGED = ("bad_", "lfs_")
-CORPUS = [path for path in sorted(MODELS.glob("*.tflite")) if not path.name.startswith(DAMAGED)]
+LARGEST = 1 << 20
+CORPUS = [
+    path
+    for path in sorted(MODELS.glob("*.tflite"))
+    if not path.name.startswith(DAMAGED) and path.stat().st_size < LARGEST
+]
 
 
 def chain() -> bytes:
@@ -40,13 +45,14 @@ def described(data: bytes) -> dict[str, Any]:
     found = tflite.Model.GetRootAs(data, 0)
     graph = found.Subgraphs(0)
     buffers = [found.Buffers(i) for i in range(found.BuffersLength())]
+    content = [bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b"" for buffer in buffers]
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
     return {
         "version": found.Version(),
         "description": found.Description(),
         "signatures": found.SignatureDefsLength(),
         "codes": [found.OperatorCodes(i).BuiltinCode() for i in range(found.OperatorCodesLength())],
-        "buffers": [bytes(buffer.DataAsNumpy()) if buffer.DataLength() else b"" for buffer in buffers],
+        "buffers": content,
         "alignment": [buffer._tab.Vector(buffer._tab.Offset(4)) % 64 for buffer in buffers if buffer.DataLength()],
         "tensors": [
             (tensor.Name(), tensor.ShapeLength(), tensor.Type(), tensor.Buffer(), tensor.IsVariable())
@@ -58,10 +64,7 @@ def described(data: bytes) -> dict[str, Any]:
             if op.OutputsLength()
         ),
         "metadata": [
-            (found.Metadata(i).Name(), bytes(buffers[found.Metadata(i).Buffer()].DataAsNumpy() or b""))
-            if not buffers[found.Metadata(i).Buffer()].DataLength()
-            else (found.Metadata(i).Name(), bytes(buffers[found.Metadata(i).Buffer()].DataAsNumpy()))
-            for i in range(found.MetadataLength())
+            (entry.Name(), content[entry.Buffer()]) for entry in map(found.Metadata, range(found.MetadataLength()))
         ],
     }
 
@@ -94,8 +97,9 @@ def test_a_plan_changes_nothing_but_order_and_metadata_and_strip_undoes_it(path:
     )
     assert after == before
 
+    # Behind the front, only the list of operators differs.
     front = len(planned) - len(bare)
-    changed = [at for at in range(0, len(bare)) if planned[front + at] != bare[at]]
+    changed = [at for at in range(len(bare)) if planned[front + at] != bare[at]]
     table = Table(bare, follow(bare, 0)).vector(2)
     assert table is not None
     operators = table.tables()[0].vector(3)
@@ -117,11 +121,9 @@ def test_a_file_without_metadata_gets_some() -> None:
 
 def test_another_tool_s_plan_is_taken_out_and_nothing_else() -> None:
     planned = with_plan(chain(), FilePlan((1, 0), (0, 16, 32, 48)))
-    foreign = planned.replace(OWN_RECORD.encode(), b"other.plan")  # nobody of ours wrote this one
-    assert len(OWN_RECORD) != len("other.plan") or not is_own(read_tflite(foreign, {}).origin.metadata)
-    foreign = planned.replace(OWN_RECORD.encode(), b"mcuprof.plaN")
+    foreign = planned.replace(OWN_RECORD.encode(), b"another.note")
     stripped = read_tflite(strip(foreign), {})
-    assert list(stripped.origin.metadata) == ["mcuprof.plaN"]
+    assert list(stripped.origin.metadata) == ["another.note"]
     assert [op.outputs for op in stripped.ops] == [(3,), (2,)]
     assert len(strip(foreign)) == len(foreign)
 
@@ -163,7 +165,6 @@ def test_a_model_cut_off_after_some_operators() -> None:
         first_operators(chain(), 3, 2)
 
 
-@needs_shared
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_files_give_one_error(data: st.DataObject) -> None:
