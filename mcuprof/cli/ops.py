@@ -14,7 +14,7 @@ from mcuprof.graph import Graph
 from mcuprof.hardware import Device
 from mcuprof.ops.soundness import NPU
 from mcuprof.report.page import Line, Page, Piece, line
-from mcuprof.report.pieces import INDENT
+from mcuprof.report.pieces import INDENT, prose
 from mcuprof.report.table import Column, table
 
 # What the support tables were read from (tflite-micro, August 2026).
@@ -84,10 +84,10 @@ def _listed(page: Page, model: str, found: list[OperatorUse]) -> list[Line]:
         Column("operator", flexible=12),
         Column("version", right=True, drop=2),
         Column("count", right=True, drop=1),
-        Column(f"TFLM {TFLM_REVISION}", flexible=20),
+        Column(f"TFLM {TFLM_REVISION}"),
     )
     rows = [
-        (page.clean(use.operator), ", ".join(map(str, use.versions)), str(use.count), page.clean(use.refused or "yes"))
+        (page.clean(use.operator), ", ".join(map(str, use.versions)), str(use.count), "no" if use.refused else "yes")
         for use in found
     ]
     refused = [use for use in found if use.refused]
@@ -96,4 +96,5 @@ def _listed(page: Page, model: str, found: list[OperatorUse]) -> list[Line]:
         line(Piece(page.fit(page.clean(model), page.width), "strong")),
         *table(page, heads, rows),
         line(INDENT, Piece(verdict, "bad" if refused else "good")),
+        *(row for use in refused for row in prose(page, "no", f"{use.operator}: {use.refused}", limit=None)),
     ]
