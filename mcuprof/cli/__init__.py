@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "fit": ("mcuprof.cli.fit", "on which devices it fits, smallest first, and what the others lack"),
         "devices": ("mcuprof.cli.devices", "list, show or validate the device database; import a device"),
         "calibrate": ("mcuprof.cli.calibrate", "refit a device's latency from your own measurements"),
+        "ops": ("mcuprof.cli.ops", "operators, versions, support, and the resolver in C++"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
         "explain": ("mcuprof.cli.explain", "what a finding's code means and what to do about it"),
     }

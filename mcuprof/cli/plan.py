@@ -88,6 +88,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.output is not None:
         if several and not Path(options.output).is_dir():
             raise UsageError(f"-o {options.output}: several models need a directory that exists")
+        if len({_target(options, model) for model in options.models}) < len(options.models):
+            raise UsageError("two models have the same name: they cannot both go into one directory")
         for model in options.models:
             if same_file(_target(options, model) or "", model):
                 raise UsageError(f"-o {options.output} is the model itself (to replace it, say --in-place-file)")
@@ -200,6 +202,9 @@ def _report(page: Page, job: _Job, planned: Planned | None) -> list[Line]:
             *_outcome(page, job, "a copy without a plan"),
         ]
     saved = before.min_arena_bytes - after.min_arena_bytes
+    gain = f"saves {saved:,} B, {100 * saved / max(1, before.min_arena_bytes):.0f} %"
+    if saved <= 0:
+        gain = "saves nothing: to start up, the interpreter needs as much as before"
     order = "as in the file" if not planned.moved else f"{planned.moved} of {len(plan.order)} operators moved"
     return [
         *_title(page, job),
@@ -207,8 +212,8 @@ def _report(page: Page, job: _Job, planned: Planned | None) -> list[Line]:
             head("arena"),
             f"{before.min_arena_bytes:,} B -> ",
             Piece(format_bytes(after.min_arena_bytes), "strong"),
-            Piece(f"  saves {saved:,} B, {100 * saved / max(1, before.min_arena_bytes):.0f} %", "good"),
         ),
+        line(head(""), Piece(gain, "good" if saved > 0 else "bad")),
         *prose(page, "head", f"{before.head_bytes:,} B -> {after.head_bytes:,} B ({plan.certificate})"),
         *prose(page, "order", order),
         *prose(page, "sharing", _sharing(planned), limit=None),

@@ -1,11 +1,11 @@
 """How far outputs may overlap dying inputs under CMSIS-NN, GCC builds, in three instruction-set variants.
 
 Derived from the kernels' loops and traced and executed on 1,500 random and 179 chosen shapes per variant (CMSIS-NN
-4ab83cc under emulation; `overlap_distances.csv` of the project's data). In the formulas p counts output pixels in raster
-order, a(p) is the lowest input byte that pixel p reads, OC and IC are bytes of an output and an input pixel.
+4ab83cc under emulation; `overlap_distances.csv` of the project's data). In the formulas p counts output pixels in
+raster order, a(p) is the lowest input byte that pixel p reads, OC and IC are bytes of an output and an input pixel.
 
-Depthwise kernels and average pools read a pixel before they write it, as the reference does, or earlier: the reference's
-distance is taken. The others differ:
+Depthwise kernels and average pools read a pixel before they write it, as the reference does, or earlier: the
+reference's distance is taken. The others differ:
 
 - Convolutions that copy patches first (im2col: 3×3 and the like) write pixels by twos, MVE by fours, after all of their
   patches are copied: max over p of ⌊p/2⌋·2·OC − a(p), never above the reference's.
@@ -15,7 +15,7 @@ distance is taken. The others differ:
   above that. (A distance that is a multiple of the channels would do, but a larger one would not.)
 - Max pools copy with the C library's `memcpy`, whose order is not defined: copies must be disjoint, one pixel more.
 - Other compilers choose other 1×1 code. Dilation, groups, batches, broadcasts and 16-bit pools were not examined.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """In which order CMSIS-NN's convolutions and max pools read and write, worked out pixel by pixel from their loops.
 
-For every input byte: how many output elements are written before it is read for the last time. Independent of the closed
-formulas in `cmsis_nn`; kernels not told apart here are no slower to read than the reference ones.
-"""  # noqa: E501
+For every input byte: how many output elements are written before it is read for the last time. Independent of the
+closed formulas in `cmsis_nn`; kernels not told apart here are no slower to read than the reference ones.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def walk(variant: Variant) -> Walk:
 
 
 def _convolution(view: Window, dtype: DType, weights: DType, variant: Variant) -> tuple[Array, int]:
-    """Output elements written before pixel p is read for the last time [pixels], and after how many pixels it writes."""  # noqa: E501
+    """[pixels]: output elements written before pixel p is read for the last time; after how many pixels it writes."""
     pixels = np.arange(view.out_pixels)
     block = MVE_PIXEL_BLOCK if variant == "mve" else PIXEL_PAIR
     path = convolution_path(view, dtype, variant)
