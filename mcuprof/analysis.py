@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -20,19 +20,18 @@ from mcuprof.document import (
     Peak,
     PeakTensor,
     Placement,
-    RegionUse,
     Result,
     Target,
     Verdict,
 )
 from mcuprof.errors import UsageError
 from mcuprof.graph import Graph
-from mcuprof.hardware import Block, Device
+from mcuprof.hardware import Core, Device
 from mcuprof.ops import is_known, parameters, total_macs
 from mcuprof.ops.scheme import scheme
 from mcuprof.ops.soundness import NPU, defects
+from mcuprof.regions import place
 from mcuprof.runtimes import Arena
-from mcuprof.units import format_bytes
 
 DEFAULT_KERNELS = "reference"
 
@@ -41,7 +40,9 @@ DEFAULT_KERNELS = "reference"
 class Options:
     """What to assume of the firmware. `kernels` None means what the device's vendor ships.
 
-    `detail` adds the plan and the strategies table to the result.
+    `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
+    where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan and the
+    strategies table to the result.
     """
 
     runtime: str = "tflm"
@@ -49,6 +50,8 @@ class Options:
     order: str = "as-is"
     in_place: str = "none"
     detail: bool = False
+    reserve: Mapping[str, int] = field(default_factory=dict)
+    arena_regions: tuple[str, ...] = ()
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -58,37 +61,90 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    runtime = runtimes.find(options.runtime)
+    return study(graph, setting_of(device, options), options).on(device)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What of a device decides what a model needs: its core, the kernels, whether there is an Ethos-U."""
+
+    core: Core | None
+    kernels: str
+    ethos: bool
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for settings that give equal studies. Device files may change the options of a core, not its words."""
+        core = self.core
+        return (self.kernels, self.ethos, *((core.id, core.dsp, core.mve, core.fpu) if core else ()))
+
+
+def setting_of(device: Device | None, options: Options) -> Setting:
+    """What `study` needs to know of a device."""
     kernels = options.kernels or (device.kernels if device else DEFAULT_KERNELS)
-    core = device.core if device else None
+    accelerator = (device.accelerator if device else None) or ""
+    return Setting(device.core if device else None, kernels, accelerator.startswith("ethos-u"))
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a model needs on every device of one setting. `on` adds one device's memory, clock and board, cheaply."""
+
+    facts: ModelFacts
+    setting: Setting
+    options: Options
+    memory: Memory
+    bill: cost.FlashBill | cost.NoData | None
+    work: cost.Work | cost.NoData | None
+    findings: tuple[Finding, ...]
+
+    def on(self, device: Device | None) -> Result:
+        """The result for a device of this setting, not yet judged."""
+        core = self.setting.core
+        memory, options = self.memory, self.options
+        stack = memory.stack_bytes or 0
+        regions, found = place(memory.min_arena_bytes, stack, device, options.reserve, options.arena_regions)
+        flash, flash_found = _flash(self.facts.bytes, self.bill, device)
+        latency, reason = _latency(self.work, device)
+        findings = (*self.findings, *found, *flash_found)
+        return Result(
+            model=self.facts,
+            target=Target(
+                device.id if device else None,
+                core.id if core else None,
+                device.clock_hz if device else None,
+                options.runtime,
+                self.setting.kernels,
+                device.accelerator if device else None,
+            ),
+            memory=msgspec.structs.replace(memory, regions=regions),
+            flash=flash,
+            latency=latency,
+            verdict=Verdict(all(finding.severity != "error" for finding in findings), findings),
+            latency_reason=msgspec.UNSET if reason is None else reason,
+        )
+
+
+def study(graph: Graph, setting: Setting, options: Options) -> Study:
+    """The part of `analyze` that takes time, once for all devices of one setting. Raises what `analyze` raises."""
+    core, kernels = setting.core, setting.kernels
+    runtime = runtimes.find(options.runtime)
     arena = runtime.arena(graph, library=kernels, core=core)
     stack = cost.stack_bytes(graph, core, kernels) if core else None
-    memory, found = _memory(graph, arena, device, stack[0] if stack else None, options)
-    flash, flash_found = _flash(graph, device, options.runtime, kernels)
-    latency, reason = _latency(graph, device, options.runtime, kernels)
-    findings = (
-        *_reading(graph),
-        *_soundness(graph),
-        *_support(graph, runtime, device),
-        *_arena_findings(arena, kernels),
-        *found,
-        *flash_found,
-    )
-    return Result(
-        model=_facts(graph),
-        target=Target(
-            device.id if device else None,
-            core.id if core else None,
-            device.clock_hz if device else None,
-            options.runtime,
-            kernels,
-            device.accelerator if device else None,
-        ),
+    memory = _memory(graph, arena, stack[0] if stack else None, options)
+    return Study(
+        facts=_facts(graph),
+        setting=setting,
+        options=options,
         memory=memory,
-        flash=flash,
-        latency=latency,
-        verdict=Verdict(all(finding.severity != "error" for finding in findings), findings),
-        latency_reason=msgspec.UNSET if reason is None else reason,
+        bill=cost.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
+        work=cost.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
+        findings=(
+            *_reading(graph),
+            *_soundness(graph),
+            *_support(graph, runtime, setting.ethos),
+            *_arena_findings(arena, kernels),
+        ),
     )
 
 
@@ -109,15 +165,13 @@ def _facts(graph: Graph) -> ModelFacts:
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
-def _memory(
-    graph: Graph, arena: Arena, device: Device | None, stack: int | None, options: Options
-) -> tuple[Memory, tuple[Finding, ...]]:
+def _memory(graph: Graph, arena: Arena, stack: int | None, options: Options) -> Memory:
+    """Everything but the regions, which are the device's."""
     if (options.order, options.in_place) != ("as-is", "none"):
         raise UsageError(f"--order {options.order} --in-place {options.in_place}: only as-is and none are built in")
     live = _live_bytes(arena)
     bound = max(live.values(), default=0)
-    regions, found = _regions(arena.min_arena_bytes, stack or 0, device)
-    memory = Memory(
+    return Memory(
         order="as-is",
         in_place="none",
         arena_bytes=arena.arena_bytes,
@@ -128,10 +182,9 @@ def _memory(
         lower_bound_bytes=bound,
         certificate=_certificate(arena.head_bytes, bound),
         peak=_peak(graph, arena, live),
-        regions=regions,
+        regions=(),
         plan=_placements(graph, arena) if options.detail else msgspec.UNSET,
     )
-    return memory, found
 
 
 def _live_bytes(arena: Arena) -> dict[int, int]:
@@ -193,63 +246,18 @@ def _name(graph: Graph, request: runtimes.Request) -> str:
     return f"scratch of operator {request.op} ({kind})"
 
 
-def _regions(arena: int, stack: int, device: Device | None) -> tuple[tuple[RegionUse, ...], tuple[Finding, ...]]:
-    """Where the arena, the stack and the firmware's own data go, and what to say about it.
-
-    The arena takes the largest block; stack and firmware take the others first, as a linker script that wants to make
-    room would, and share the arena's block only when the others are too small. External RAM serves only an arena that
-    no internal block could hold.
-    """
-    if device is None:
-        return (), ()
-    blocks = device.arena_blocks()
-    if not blocks:
-        return _without_layout(arena, stack, device)
-    external = device.arena_blocks("external-ram")
-    home, *others = blocks
-    if arena > home.bytes and external and arena <= external[0].bytes:
-        home, others = external[0], [home, *others]
-        text = f"the arena of {format_bytes(arena)} fits only {home.name}, outside the chip"
-        slow = (Finding("M108", "warning", text, "every access to it is slow: reduce the peak"),)
-        return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), slow
-    return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), ()
-
-
-def _distribute(arena: int, stack: int, reserve: int, home: Block, others: Iterable[Block]) -> Iterator[RegionUse]:
-    used = arena
-    elsewhere: list[RegionUse] = []
-    for block in others:
-        placed = stack if stack <= block.bytes else 0
-        stack -= placed
-        kept = min(reserve, block.bytes - placed)
-        reserve -= kept
-        if placed or kept:
-            elsewhere.append(RegionUse(block.name, placed, kept, block.bytes))
-    used += stack
-    yield RegionUse(home.name, used, reserve, home.bytes)
-    yield from elsewhere
-
-
-def _without_layout(arena: int, stack: int, device: Device) -> tuple[tuple[RegionUse, ...], tuple[Finding, ...]]:
-    """Only the total is known, or nothing is: neither shows that the arena fits in one piece."""
-    total = device.ram_bytes
-    regions = (RegionUse("RAM", arena + stack, device.reserve_bytes, total),) if total else ()
-    known = "only its total RAM is" if total else "no RAM size is"
-    text = f"{known} known of {device.id}: that the arena fits in one piece is not shown"
-    return regions, (Finding("M106", "error", text, "name the largest free block with --ram"),)
-
-
 # Flash ----------------------------------------------------------------------------------------------------------------
 
 # The largest TFLM firmware without its model among those linked for device_db/flash (seven models, -Os to -O2).
 LARGEST_LINKED_RUNTIME_BYTES = 86_808
 
 
-def _flash(graph: Graph, device: Device | None, runtime: str, kernels: str) -> tuple[Flash, tuple[Finding, ...]]:
+def _flash(
+    model_bytes: int, bill: cost.FlashBill | cost.NoData | None, device: Device | None
+) -> tuple[Flash, tuple[Finding, ...]]:
     """The bill, and a finding where code has no size: an error when the room left is less than any runtime took."""
     capacity = (device.flash_bytes or device.total_bytes("external-flash")) if device else None
-    stored = FlashItem("model", graph.origin.nbytes, "exact: stored file")
-    bill = cost.flash_bill(graph, core=device.core, kernels=kernels, runtime=runtime) if device else None
+    stored = FlashItem("model", model_bytes, "exact: stored file")
     if isinstance(bill, cost.FlashBill) and not bill.uncounted:
         return Flash(bill.total_bytes, capacity, bill.items), ()
     if isinstance(bill, cost.FlashBill):
@@ -268,11 +276,10 @@ def _flash(graph: Graph, device: Device | None, runtime: str, kernels: str) -> t
 # Latency --------------------------------------------------------------------------------------------------------------
 
 
-def _latency(graph: Graph, device: Device | None, runtime: str, kernels: str) -> tuple[Latency | None, str | None]:
-    if device is None:
+def _latency(work: cost.Work | cost.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
+    if device is None or work is None:
         return None, "no device was named"
-    found = cost.latency(graph, device, runtime=runtime, kernels=kernels)
-    return (None, found.reason) if isinstance(found, cost.NoData) else (found, None)
+    return (None, work.reason) if isinstance(work, cost.NoData) else (work.on(device), None)
 
 
 # Findings about the model itself --------------------------------------------------------------------------------------
@@ -292,14 +299,14 @@ def _soundness(graph: Graph) -> Iterator[Finding]:
         yield Finding(code, "error" if defect.fatal else "warning", defect.message)
 
 
-def _support(graph: Graph, runtime: runtimes.Runtime, device: Device | None) -> Iterator[Finding]:
+def _support(graph: Graph, runtime: runtimes.Runtime, ethos: bool) -> Iterator[Finding]:
     """One finding per kind and reason, however many operators share it."""
     reasons: dict[tuple[str, str], list[int]] = {}
     unknown: dict[str, int] = {}
     for g in (graph, *graph.subgraphs):
         for index, op in enumerate(g.ops):
             reason = runtime.refusal(g, op)
-            if op.kind == NPU and not (device and device.accelerator and device.accelerator.startswith("ethos-u")):
+            if op.kind == NPU and not ethos:
                 reason = "it was compiled for an Ethos-U, which this target does not have"
             if reason is not None:
                 reasons.setdefault((op.kind, reason), []).append(index)

@@ -14,6 +14,8 @@ from mcuprof.errors import UsageError
 
 SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
+# Codes of errors that say only that a number is missing: what fails with these alone is not shown to fit.
+UNPROVEN = frozenset({"M106", "M109", "F203", "L302"})
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -38,7 +40,10 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What the model is judged for. `device` is null when only ad-hoc budgets were given."""
+    """What the model is judged for. `device` is null when only ad-hoc budgets were given.
+
+    `name` is what the config calls this target; it is there only for results that come from a config.
+    """
 
     device: str | None
     core: str | None
@@ -46,6 +51,7 @@ class Target(msgspec.Struct, frozen=True):
     runtime: str
     kernels: str
     accelerator: str | None
+    name: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class PeakTensor(msgspec.Struct, frozen=True):
@@ -152,14 +158,25 @@ class Latency(msgspec.Struct, frozen=True):
     operators: tuple[OperatorCost, ...]
 
 
+class Where(msgspec.Struct, frozen=True):
+    """A line (from 1) of a file that people can edit, such as the budget's line in the config."""
+
+    path: str
+    line: int
+
+
 class Finding(msgspec.Struct, frozen=True):
-    """Something the user should know: a stable `code`, how bad it is, what to do and how many bytes that saves."""
+    """Something the user should know: a stable `code`, how bad it is, what to do and how many bytes that saves.
+
+    `where` is the line of the config that asked for what does not hold; absent where nobody wrote one.
+    """
 
     code: str
     severity: Severity
     message: str
     fix: str | None = None
     saves_bytes: int | None = None
+    where: Where | msgspec.UnsetType = msgspec.UNSET
 
 
 class Verdict(msgspec.Struct, frozen=True):

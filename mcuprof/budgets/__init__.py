@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mcuprof.budgets.codes import CODES, Explanation
+from mcuprof.budgets.fit import fit
 from mcuprof.budgets.judge import AD_HOC_REGION, Limits, judge
 
 if TYPE_CHECKING:
@@ -23,4 +24,4 @@ def check(
     return judge(analyze(graph, device, options), limits or Limits())
 
 
-__all__ = ["AD_HOC_REGION", "CODES", "Explanation", "Limits", "check", "judge"]
+__all__ = ["AD_HOC_REGION", "CODES", "Explanation", "Limits", "check", "fit", "judge"]

@@ -1,5 +1,6 @@
 """What every finding means: the stable codes, as data.
 
+What each looks like in practice is in `examples.py`.
 Families: M1xx memory, F2xx flash, L3xx latency, O4xx operators, Q5xx quantization, D6xx dead compute,
 V6xx verification, R7xx ratchet, C9xx configuration. A code, once published, keeps its meaning.
 """

@@ -56,12 +56,12 @@ def _kept_findings(result: Result, limits: Limits) -> tuple[Finding, ...]:
         if finding.code in _ABOUT_DEVICE_RAM and limits.ram_bytes is not None:
             continue
         if finding.code == "F203" and limits.flash_bytes is not None:
-            finding = _incomplete_bill(finding, result.flash, limits.flash_bytes)
+            finding = incomplete_bill(finding, result.flash, limits.flash_bytes)
         kept.append(finding)
     return tuple(kept)
 
 
-def _incomplete_bill(finding: Finding, flash: Flash, budget: int) -> Finding:
+def incomplete_bill(finding: Finding, flash: Flash, budget: int) -> Finding:
     """An error when the stored model leaves less of the budget than runtimes took: the rule of the analysis."""
     from mcuprof.analysis import LARGEST_LINKED_RUNTIME_BYTES
 
@@ -114,7 +114,7 @@ def _memory_findings(memory: Memory, runtime: str) -> tuple[Finding, ...]:
     # An arena that was placed nowhere must not pass because every region is empty.
     if sum(region.used_bytes for region in memory.regions) < memory.min_arena_bytes:
         text = f"no region holds the arena of {format_bytes(memory.min_arena_bytes)}"
-        findings.append(Finding("M101", "error", text, *_memory_fix(memory, memory.min_arena_bytes, runtime)))
+        findings.append(Finding("M101", "error", text, *memory_fix(memory, memory.min_arena_bytes, runtime)))
     if memory.stack_bytes is None:
         text = "no data on the stack: the RAM verdict covers the arena only"
         findings.append(Finding("M105", "note", text, "measure the stack and pass it with --reserve-ram"))
@@ -127,11 +127,11 @@ def _over_region(memory: Memory, region: RegionUse, runtime: str) -> Finding:
     message = f"{region.name} lacks {format_bytes(over)}: needs {needed:,} B of {region.capacity_bytes:,} B"
     if over > region.used_bytes:
         return Finding("M101", "error", message, f"reserve {format_bytes(over)} less for the firmware")
-    fix, saves = _memory_fix(memory, over, runtime)
+    fix, saves = memory_fix(memory, over, runtime)
     return Finding("M101", "error", message, fix, saves)
 
 
-def _memory_fix(memory: Memory, over: int, runtime: str) -> tuple[str, int | None]:
+def memory_fix(memory: Memory, over: int, runtime: str) -> tuple[str, int | None]:
     """The least invasive way open to this runtime and the head bytes it saves; None where only a bound is known."""
     strategy = _smallest_step(memory, over, runtime)
     if strategy is not None:

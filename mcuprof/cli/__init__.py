@@ -20,7 +20,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "analyze": ("mcuprof.cli.analyze", "everything: memory timeline, strategies, cost per layer, flash bill"),
         "plan": ("mcuprof.cli.plan", "a better memory plan, written into the model for the stock runtime"),
         "ops": ("mcuprof.cli.ops", "operators, versions, support, and the resolver in C++"),
-        "devices": ("mcuprof.cli.devices", "list, show or validate the device database"),
+        "diff": ("mcuprof.cli.diff", "what changed between two models, increases first"),
+        "baseline": ("mcuprof.cli.baseline", "record what models take, and fail when they grow"),
+        "init": ("mcuprof.cli.init", "write a config for the models found here, and the pre-commit hook"),
+        "fit": ("mcuprof.cli.fit", "on which devices it fits, smallest first, and what the others lack"),
+        "devices": ("mcuprof.cli.devices", "list, show or validate the device database; import a device"),
+        "calibrate": ("mcuprof.cli.calibrate", "refit a device's latency from your own measurements"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
         "explain": ("mcuprof.cli.explain", "what a finding's code means and what to do about it"),
     }

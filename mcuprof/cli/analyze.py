@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mcuprof.cli.options import Parser, add_analysis_options, add_output_options, add_verbosity_options
+from mcuprof.cli.options import (
+    Parser,
+    add_analysis_options,
+    add_output_options,
+    add_policy_options,
+    add_verbosity_options,
+    request_of,
+)
 from mcuprof.cli.pipeline import conclude
 
 
@@ -11,7 +18,8 @@ def run(arguments: list[str]) -> int:
     parser = Parser("analyze", "Everything: memory timeline, orders and strategies, cost per layer, flash bill.")
     parser.add_argument("model", metavar="MODEL", help=".tflite or .onnx file")
     add_analysis_options(parser)
+    add_policy_options(parser)
     add_output_options(parser)
     add_verbosity_options(parser)
     options = parser.parse_intermixed_args(arguments)
-    return conclude(options, [options.model], detail=True)
+    return conclude(options, [request_of(options, [options.model])], detail=True)

@@ -18,9 +18,13 @@ from mcuprof.units import format_bytes, format_size, parse_size
 
 
 def run(arguments: list[str]) -> int:
-    """List (the default), show one, or validate."""
+    """List (the default), show one, validate or import."""
+    if arguments[:1] == ["import"]:
+        from mcuprof.cli.devices_import import run as run_import
+
+        return run_import(arguments[1:])
     parser = Parser("devices", "The device database.")
-    parser.add_argument("action", nargs="?", choices=("list", "show", "validate"), default="list")
+    parser.add_argument("action", nargs="?", choices=("list", "show", "validate", "import"), default="list")
     parser.add_argument("name", nargs="?", metavar="DEVICE", help="show: a device; validate: a file (default: all)")
     filters = parser.add_argument_group("list only")
     filters.add_argument("--vendor", help="part of the vendor's name")
@@ -28,6 +32,8 @@ def run(arguments: list[str]) -> int:
     filters.add_argument("--min-ram", metavar="SIZE", help="at least this much on-chip RAM")
     parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help="default: text")
     options = parser.parse_intermixed_args(arguments)
+    if options.action == "import":
+        parser.error("import goes first: mcuprof devices import FIRMWARE.ld")
     if options.action == "validate":
         return _validate(options.name)
     if (options.action == "show") != (options.name is not None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcuprof.budgets import CODES, Explanation
+from mcuprof.budgets.examples import EXAMPLES
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser
 from mcuprof.errors import EXIT_FITS, UsageError
@@ -31,6 +32,7 @@ def _one(page: Page, entry: Explanation) -> list[Line]:
     return [
         line(Piece(entry.code, "strong"), f"  {entry.title}"),
         *prose(page, "cause", entry.cause, limit=None),
+        *prose(page, "example", EXAMPLES[entry.code], limit=None),
         *prose(page, "fix", entry.fix, limit=None),
     ]
 

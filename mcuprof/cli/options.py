@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from mcuprof.budgets import Limits
+from mcuprof.budgets.amounts import BudgetSpec, Ratchet
+from mcuprof.budgets.config import FailOn
+from mcuprof.budgets.config_files import Spot
+from mcuprof.budgets.policy import ignorable
 from mcuprof.errors import UsageError
 from mcuprof.report import FORMATS
 from mcuprof.units import parse_clock_hz, parse_size, parse_time_ms
 
 ORDERS = ("as-is", "optimal")
 IN_PLACE = ("none", "alias", "elementwise", "depthwise", "overlap")
+DEFAULT_RUNTIME = "tflm"
 MAX_DIMENSION = 2**31 - 1
 _T = TypeVar("_T")
 
@@ -32,7 +38,10 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to analyse and against what: every model for every device. A device of None means none was named."""
+    """What to analyse and against what: every model for every device. A device of None means none was named.
+
+    What follows `limits` comes from a config: the target's name, its line, its budget and its ratchet.
+    """
 
     models: tuple[str, ...]
     devices: tuple[str | None, ...]
@@ -41,8 +50,17 @@ class Request:
     kernels: str | None
     order: str
     in_place: str
-    input_shapes: dict[str, tuple[int, ...]]
+    input_shapes: Mapping[str, tuple[int, ...]]
     limits: Limits
+    ignore: frozenset[str] = frozenset()
+    fail_on: FailOn = "error"
+    reserve: Mapping[str, int] = field(default_factory=dict)
+    arena_regions: tuple[str, ...] = ()
+    target: str | None = None
+    spot: Spot | None = None
+    budget: BudgetSpec = field(default_factory=BudgetSpec)
+    ratchet: Ratchet = field(default_factory=Ratchet)
+    baseline: Path | None = None
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -64,25 +82,52 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
     """Which device, which runtime, which memory plan, which budgets."""
     target = parser.add_argument_group("target")
     target.add_argument("-d", "--device", action="append", default=[], metavar="DEVICE", help="see mcuprof devices")
-    target.add_argument("--clock", type=_as_type(parse_clock_hz), metavar="HZ", help="such as 80MHz")
-    target.add_argument("--runtime", default="tflm", help="default: tflm")
+    target.add_argument("--clock", type=as_type(parse_clock_hz), metavar="HZ", help="such as 80MHz")
+    target.add_argument("--runtime", help=f"default: {DEFAULT_RUNTIME}")
     target.add_argument("--kernels", help="kernel library (default: what the device's vendor ships)")
     plan = parser.add_argument_group("memory plan")
-    plan.add_argument("--order", choices=ORDERS, default="as-is", help="operator order (default: as-is)")
-    plan.add_argument("--in-place", choices=IN_PLACE, default="none", help="what may share bytes (default: none)")
+    plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
+    plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
     plan.add_argument(
         "--input-shape",
         action="append",
         default=[],
-        type=_as_type(parse_input_shape),
+        type=as_type(parse_input_shape),
         metavar="NAME:1x96x96x3",
         help="shape of an input that the model leaves open",
     )
     budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
-    budgets.add_argument("--ram", type=_as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
-    budgets.add_argument("--flash", type=_as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
-    budgets.add_argument("--latency", type=_as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
-    budgets.add_argument("--reserve-ram", type=_as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
+    budgets.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
+    budgets.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
+    budgets.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
+    budgets.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """--config and --isolated."""
+    config = parser.add_argument_group("config").add_mutually_exclusive_group()
+    config.add_argument("--config", metavar="FILE", help="instead of the nearest mcuprof.toml or pyproject.toml")
+    config.add_argument("--isolated", action="store_true", help="use no config")
+
+
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """--ignore, --fail-on and --no-cache."""
+    group = parser.add_argument_group("findings")
+    group.add_argument(
+        "--ignore",
+        action="extend",
+        default=[],
+        type=as_type(parse_codes),
+        metavar="CODE[,CODE]",
+        help="pass over these findings (not over M101, F201, L301, V602)",
+    )
+    group.add_argument("--fail-on", choices=("error", "warning", "note"), help="least severity for exit code 1")
+    group.add_argument("--no-cache", action="store_true", help="neither read nor write stored results")
+
+
+def parse_codes(text: str) -> list[str]:
+    """The codes of `M105,M106`. Raises UsageError when one does not exist or cannot be ignored."""
+    return [ignorable(code) for code in text.split(",")]
 
 
 def request_of(options: argparse.Namespace, models: list[str]) -> Request:
@@ -96,12 +141,14 @@ def request_of(options: argparse.Namespace, models: list[str]) -> Request:
         models=tuple(models),
         devices=tuple(dict.fromkeys(options.device)) or (None,),
         clock_hz=options.clock,
-        runtime=options.runtime,
+        runtime=options.runtime or DEFAULT_RUNTIME,
         kernels=options.kernels,
-        order=options.order,
-        in_place=options.in_place,
+        order=options.order or ORDERS[0],
+        in_place=options.in_place or IN_PLACE[0],
         input_shapes=shapes,
         limits=Limits(options.ram, options.flash, options.latency, options.reserve_ram),
+        ignore=frozenset(getattr(options, "ignore", ())),
+        fail_on=getattr(options, "fail_on", None) or "error",
     )
 
 
@@ -117,7 +164,7 @@ def parse_input_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, dimensions
 
 
-def _as_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+def as_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     """`parse` for argparse, which then puts the option's name before the message."""
 
     def parsed(text: str) -> _T:

@@ -23,7 +23,8 @@ MAX_WIDTH = 120
 def publish(report: Report, format: str, output: str | None, color: Color, detail: bool = False) -> None:
     """Render `report` for standard output (`output` None or `-`) or into a file (UTF-8, 80 columns).
 
-    Raises UsageError when it cannot be written; a reader that went away (`| head`) is no error.
+    The format `github` also adds Markdown to the file that $GITHUB_STEP_SUMMARY names. Raises UsageError when it
+    cannot be written; a reader that went away (`| head`) is no error.
     """
     if output is None or output == "-":
         write(
@@ -33,6 +34,8 @@ def publish(report: Report, format: str, output: str | None, color: Color, detai
         )
     else:
         write_file(output, render(report, format, color=color == "always", detail=detail))
+    if format == "github" and (summary := os.environ.get("GITHUB_STEP_SUMMARY")):
+        _append(summary, render(report, "markdown", detail=detail))
 
 
 def terminal_width() -> int:
@@ -109,6 +112,22 @@ def write_file(name: str, text: str) -> None:
         replace(target, data)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {name}: {_reason(error)}") from None
+
+
+def write_new(name: str, text: str) -> None:
+    """As `write_file`, for a file that must not be there yet. Raises UsageError when it is."""
+    if Path(name).exists() or Path(name).is_symlink():
+        raise UsageError(f"{name} is there already and was not changed")
+    write_file(name, text)
+
+
+def _append(name: str, text: str) -> None:
+    """`text` at the end of a file that other steps write to as well."""
+    try:
+        with Path(name).open("ab") as file:
+            file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write the step summary {name}: {_reason(error)}") from None
 
 
 def complain(message: str) -> None:

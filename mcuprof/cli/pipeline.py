@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcuprof.budgets import judge
+from mcuprof.budgets.baseline import Baseline, compare, decode_baseline, entry_key
+from mcuprof.budgets.budget import judge_budget, resolve
+from mcuprof.budgets.config_files import shown
+from mcuprof.budgets.policy import fails, ignore
+from mcuprof.cache import Cache, cache_folder
 from mcuprof.cli import output
-from mcuprof.cli.options import Request, request_of
-from mcuprof.document import Report, Result, Tool
+from mcuprof.cli.options import Request
+from mcuprof.document import Finding, Report, Result, Tool, Verdict
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
+from mcuprof.report.pieces import judged
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
@@ -25,21 +32,29 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The results that came about, and the exit code: the worst of all models, so an unreadable one is never lost."""
+    """The results that came about, for each its request and whether it fails, and the exit code: the worst of all
+    models, so an unreadable one is never lost.
+    """
 
     results: tuple[Result, ...]
+    requests: tuple[Request, ...]
+    failed: tuple[bool, ...]
     exit_code: int
 
 
-def conclude(options: argparse.Namespace, models: list[str], detail: bool) -> int:
-    """Do what the parsed options of `check` or `analyze` ask for, publish the results, return the exit code."""
+def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool) -> int:
+    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code."""
+    models = {model for request in requests for model in request.models}
     if options.output is not None and any(_same(options.output, model) for model in models):
         raise UsageError(f"-o {options.output} is the model itself")
     say = output.tell if options.verbose else _nothing
-    outcome = evaluate(request_of(options, models), detail, output.complain, say)
+    outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
     results = outcome.results
     if options.quiet and options.format == "text":
-        results = tuple(result for result in results if not result.verdict.fits)
+        results = tuple(result for result, failed in zip(results, outcome.failed, strict=True) if failed)
+        for result in outcome.results:
+            if not judged(result):  # silence would be taken for a FITS
+                output.tell(f"{result.model.path}: not judged: no device, no budget, no config that names it")
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
 
@@ -55,26 +70,156 @@ def _nothing(message: str) -> None:
     """Without -v nobody is told."""
 
 
-def evaluate(request: Request, detail: bool, complain: Say, say: Say) -> Outcome:
-    """Every model for every device. An unknown device ends it (UsageError); a bad model is told and passed over."""
-    devices = [None if name is None else load_target(name, request.clock_hz) for name in request.devices]
+def open_cache(disabled: bool) -> Cache | None:
+    """The user's cache, or None when it is `disabled` or there is no place for one."""
+    folder = None if disabled else cache_folder(os.environ)
+    return None if folder is None else Cache(folder, output.tell)
+
+
+def evaluate(requests: Sequence[Request], detail: bool, complain: Say, say: Say, cache: Cache | None = None) -> Outcome:
+    """Every request's models for its devices. An unknown device ends it (UsageError) before any model is read; a bad
+    model is told, once, and passed over.
+    """
+    devices = [[(name, _device(request, name)) for name in request.devices] for request in requests]
+    models = _Models(say)
+    baselines = {path: read_baseline(path) for path in {request.baseline for request in requests} if path}
     results: list[Result] = []
+    asked: list[Request] = []
+    failed: list[bool] = []
     code = EXIT_FITS
-    for path in request.models:
-        try:
-            say(f"{path}: reading")
-            graph = read_model(path, request.input_shapes)
-            for device in devices:
-                say(f"{path}: analysing for {device.id if device else 'no device'}")
-                result = judge(analyze_model(graph, device, request, detail), request.limits)
-                results.append(_encodable(result))
-                code = max(code, EXIT_FITS if result.verdict.fits else EXIT_FAILED)
-        except McuprofError as error:
-            # Readers name the file themselves, in its normal form; analysis knows only the graph.
-            message = str(error)
-            complain(message if message.startswith((path, str(Path(path)))) else f"{path}: {message}")
-            code = max(code, error.exit_code)
-    return Outcome(tuple(results), code)
+    complaints: set[str] = set()
+    for request, targets in zip(requests, devices, strict=True):
+        for path in request.models:
+            try:
+                for name, device in targets:
+                    result = _analyzed(path, name, device, request, detail, models, cache)
+                    result = _judged(result, path, device, request, baselines)
+                    results.append(_encodable(result))
+                    asked.append(request)
+                    failed.append(fails(result, request.fail_on, request.ignore))
+                    code = max(code, EXIT_FAILED if failed[-1] else EXIT_FITS)
+            except McuprofError as error:
+                message = _told(error, path, request)
+                if message not in complaints:
+                    complain(message)
+                complaints.add(message)
+                code = max(code, error.exit_code)
+    return Outcome(tuple(results), tuple(asked), tuple(failed), code)
+
+
+def _told(error: McuprofError, path: str, request: Request) -> str:
+    """The message with its culprit in front: the config's line for what the config asks, else the file."""
+    message = str(error)
+    if request.spot is not None and isinstance(error, UsageError):
+        config = shown(request.spot.path)
+        return message if message.startswith(config) else f"{request.spot}: targets.{request.target}: {message}"
+    # Readers name the file themselves, in its normal form; analysis knows only the graph.
+    return message if message.startswith((path, str(Path(path)))) else f"{path}: {message}"
+
+
+def _device(request: Request, name: str | None) -> Device | None:
+    try:
+        return None if name is None else load_target(name, request.clock_hz)
+    except UsageError as error:
+        raise UsageError(f"{request.spot}: targets.{request.target}: {error}" if request.spot else str(error)) from None
+
+
+class _Models:
+    """Graphs by file and input shapes, so that a model with several targets is read once."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._graphs: dict[tuple[str, str], Graph | McuprofError] = {}
+
+    def read(self, path: str, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+        """The graph. Raises ModelError, for the same file the same one."""
+        key = (path, repr(shapes))
+        if key not in self._graphs:
+            self._say(f"{path}: reading")
+            try:
+                self._graphs[key] = read_model(path, shapes)
+            except McuprofError as error:
+                self._graphs[key] = error
+        found = self._graphs[key]
+        if isinstance(found, McuprofError):
+            raise found
+        return found
+
+    def say_analysing(self, path: str, device: Device | None) -> None:
+        """For -v."""
+        self._say(f"{path}: analysing for {device.id if device else 'no device'}")
+
+
+def _analyzed(
+    path: str,
+    name: str | None,
+    device: Device | None,
+    request: Request,
+    detail: bool,
+    models: _Models,
+    cache: Cache | None,
+) -> Result:
+    options = (
+        *(request.runtime, request.kernels, request.order, request.in_place),
+        *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
+    )
+    key = None if cache is None else cache.key(path, (device, options, detail))
+    if cache is not None and key is not None and (stored := cache.get(key)) is not None:
+        return stored
+    graph = models.read(path, request.input_shapes)
+    models.say_analysing(path, device)
+    result = analyze_model(graph, device, request, detail)
+    if cache is not None and key is not None:
+        cache.put(key, result)
+    return result
+
+
+def _judged(
+    result: Result,
+    path: str,
+    device: Device | None,
+    request: Request,
+    baselines: Mapping[Path, Baseline],
+) -> Result:
+    """The verdict: capacity and ad-hoc limits, the config's budget, the baseline; then what is to be passed over."""
+    if request.spot is None:
+        result = judge(result, request.limits)
+    else:
+        ram = request.limits.ram_bytes if device is None else request.limits.ram_bytes or device.ram_bytes
+        flash = request.limits.flash_bytes or result.flash.capacity_bytes
+        budget = resolve(request.budget, ram, flash)
+        result = judge_budget(result, request.limits, budget, request.spot.where())
+        result = msgspec.structs.replace(result, target=msgspec.structs.replace(result.target, name=request.target))
+    if request.baseline is not None:
+        baseline = baselines[request.baseline]
+        entry = baseline.entries.get(entry_key(path, place_name(result), request.baseline.parent))
+        found = compare(entry, result, request.ratchet, where=request.spot.where() if request.spot else None)
+        result = with_findings(result, found)
+    return ignore(result, request.ignore)
+
+
+def place_name(result: Result) -> str | None:
+    """What a baseline calls the target of `result`: its name in the config, or the device."""
+    name = result.target.name
+    return result.target.device if isinstance(name, msgspec.UnsetType) else name
+
+
+def with_findings(result: Result, found: Sequence[Finding]) -> Result:
+    """`result` with more findings, judged again."""
+    findings = (*result.verdict.findings, *found)
+    fits = all(finding.severity != "error" for finding in findings)
+    return msgspec.structs.replace(result, verdict=Verdict(fits, findings))
+
+
+def read_baseline(path: Path) -> Baseline:
+    """The baseline at `path`; an empty one where there is no file. Raises UsageError when it cannot be used."""
+    name = shown(path)
+    try:
+        return decode_baseline(path.read_bytes(), name)
+    except FileNotFoundError:
+        return Baseline()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {name}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
 
 
 def tool() -> Tool:
@@ -109,6 +254,8 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         order=request.order,
         in_place=request.in_place,
         detail=detail,
+        reserve=request.reserve,
+        arena_regions=request.arena_regions,
     )
     return analyze(graph, device, options)
 

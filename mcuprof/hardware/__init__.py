@@ -5,11 +5,12 @@ from mcuprof.hardware.database import (
     device_db_version,
     find_id,
     list_devices,
+    list_parts,
     load_accelerator,
     load_core,
     load_device,
 )
-from mcuprof.hardware.device import Accelerator, Block, Core, Device, Region, RegionKind
+from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Device, Region, RegionKind
 from mcuprof.hardware.files import Problem
 from mcuprof.hardware.resolve import default_kernels
 from mcuprof.hardware.validation import validate
@@ -17,6 +18,7 @@ from mcuprof.hardware.validation import validate
 __all__ = [
     "Accelerator",
     "Block",
+    "Calibration",
     "Core",
     "Device",
     "Problem",
@@ -27,6 +29,7 @@ __all__ = [
     "device_db_version",
     "find_id",
     "list_devices",
+    "list_parts",
     "load_accelerator",
     "load_core",
     "load_device",

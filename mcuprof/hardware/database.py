@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -78,14 +79,36 @@ def list_devices(
     for path in sorted(_folder("devices").glob("*.toml")):
         file, source = read(path, DeviceFile)
         devices.append(device_of(path.stem, file, source, cached))
-    return [
-        device
-        for device in devices
-        if (vendor is None or vendor.lower() in device.vendor.lower())
-        and (core is None or any(core.lower() in each for each in device.cores))
-        and (min_ram_bytes is None or (device.ram_bytes or 0) >= min_ram_bytes)
-        and (accelerator is None or any(accelerator.lower() in each for each in device.accelerators))
-    ]
+    wanted = _filter(vendor, core, min_ram_bytes, accelerator)
+    return [device for device in devices if wanted(device)]
+
+
+def list_parts(
+    vendor: str | None = None,
+    core: str | None = None,
+    min_ram_bytes: int | None = None,
+    accelerator: str | None = None,
+) -> list[Device]:
+    """All parts of `parts.csv` that no device file describes, in the table's order; filters as in `list_devices`."""
+    cached = functools.cache(load_core)
+    wanted = _filter(vendor, core, min_ram_bytes, accelerator)
+    described = read_index(database_path() / "index.csv").keys()
+    rows = (row for row in read_parts(database_path() / "parts.csv") if normalize(row["part"]) not in described)
+    return [device for device in (device_of_part(row, cached) for row in rows) if wanted(device)]
+
+
+def _filter(
+    vendor: str | None, core: str | None, min_ram_bytes: int | None, accelerator: str | None
+) -> Callable[[Device], bool]:
+    def wanted(device: Device) -> bool:
+        return (
+            (vendor is None or vendor.lower() in device.vendor.lower())
+            and (core is None or any(core.lower() in each for each in device.cores))
+            and (min_ram_bytes is None or (device.ram_bytes or 0) >= min_ram_bytes)
+            and (accelerator is None or any(accelerator.lower() in each for each in device.accelerators))
+        )
+
+    return wanted
 
 
 def _load(name: str) -> Device:

@@ -19,6 +19,7 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `arena` is false for memory that cannot hold a tensor arena (instruction-only, backup, retention RAM).
     `merge` is false where no single object may cross the border to the region that ends at this address.
+    `reserve_bytes` of it are the firmware's, known to lie in this region.
     """
 
     name: str
@@ -29,14 +30,24 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alias: str | None = None
     arena: bool = True
     merge: bool = True
+    reserve_bytes: int = 0
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One stretch of addresses that a single array may fill: a region, or several that touch."""
+    """One stretch of addresses that a single array may fill: a region, or several that touch.
+
+    `reserve_bytes` of it are the firmware's.
+    """
 
     regions: tuple[str, ...]
     bytes: int
     address: int | None
+    reserve_bytes: int = 0
+
+    @property
+    def free_bytes(self) -> int:
+        """What the firmware leaves."""
+        return self.bytes - self.reserve_bytes
 
     @property
     def name(self) -> str:
@@ -86,6 +97,30 @@ class Accelerator(msgspec.Struct, frozen=True):
     notes: str = ""
 
 
+class Calibration(msgspec.Struct, frozen=True):
+    """Cycles per instruction from the user's own runs, for one core, kernel set, runtime and clock.
+
+    cycles = cpi · Σ factor(kernel class) · (instructions + instructions_per_operator); a class without a factor has 1.
+    `band` is the factor that new models are expected within (90 %), `band_elsewhere` the same at another clock. Errors
+    are those of models that the fit had not seen, None where there was one model only.
+    """
+
+    core: str
+    kernels: str
+    runtime: str
+    clock_hz: int
+    cpi: float
+    instructions_per_operator: float
+    band: float
+    band_elsewhere: float
+    rows: int
+    models: int
+    source: str
+    error_median: float | None = None
+    error_worst: float | None = None
+    factors: Mapping[str, float] = {}
+
+
 class Device(msgspec.Struct, frozen=True):
     """A part or board, resolved: the core record is inside, the regions are as the linker sees them.
 
@@ -117,6 +152,7 @@ class Device(msgspec.Struct, frozen=True):
     accelerators: tuple[str, ...] = ()
     ram_total_bytes: int | None = None
     flash_accelerator: str | None = None
+    calibration: Calibration | None = None
 
     @property
     def ram_bytes(self) -> int | None:
@@ -134,7 +170,7 @@ class Device(msgspec.Struct, frozen=True):
         return sum(sizes) if sizes else None
 
     def arena_blocks(self, kind: RegionKind = "ram") -> tuple[Block, ...]:
-        """The blocks of `kind` that could each hold a whole arena, largest first; empty where the layout is not known.
+        """The blocks of `kind` that could each hold an arena, most room first; empty where the layout is not known.
 
         Regions whose addresses touch count as one block, unless one of them says otherwise. Aliases, and memory that
         cannot hold an arena, are left out. An arena fits a device only if it fits one of these blocks.
@@ -145,19 +181,21 @@ class Device(msgspec.Struct, frozen=True):
             below = blocks[-1] if blocks else None
             touches = below is not None and below.address is not None and region.address == below.address + below.bytes
             if below is not None and touches and region.merge:
-                blocks[-1] = Block((*below.regions, region.name), below.bytes + region.bytes, below.address)
+                reserve = below.reserve_bytes + region.reserve_bytes
+                names, size = (*below.regions, region.name), below.bytes + region.bytes
+                blocks[-1] = Block(names, size, below.address, reserve)
             else:
-                blocks.append(Block((region.name,), region.bytes, region.address))
-        return tuple(sorted(blocks, key=lambda block: (-block.bytes, block.address or 0)))
+                blocks.append(Block((region.name,), region.bytes, region.address, region.reserve_bytes))
+        return tuple(sorted(blocks, key=lambda block: (-block.free_bytes, block.address or 0)))
 
     def arena_capacity(self, reserve_bytes: int | None = None) -> int | None:
         """Bytes the largest possible arena has, with `reserve_bytes` (default: the device's own) left to the firmware.
 
         The firmware's share goes to other blocks first, and to the arena's own only where they are too small:
-        min(largest block, all blocks - reserve). None where the RAM layout is not known.
+        min(most free block, all free blocks - reserve). None where the RAM layout is not known.
         """
         blocks = self.arena_blocks()
         if not blocks:
             return None
         reserve = self.reserve_bytes if reserve_bytes is None else reserve_bytes
-        return max(0, min(blocks[0].bytes, sum(block.bytes for block in blocks) - reserve))
+        return max(0, min(blocks[0].free_bytes, sum(block.free_bytes for block in blocks) - reserve))

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -36,6 +36,26 @@ class RegionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alias: str | None = None
     arena: bool = True
     merge: bool = True
+    reserve: str | None = None
+
+
+class CalibrationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `calibration`, which `mcuprof calibrate` writes; see `Calibration` for the meaning of the keys."""
+
+    core: str
+    kernels: str
+    clock: str
+    cpi: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    instructions_per_operator: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+    band: Annotated[float, msgspec.Meta(ge=1, le=1000)]
+    band_elsewhere: Annotated[float, msgspec.Meta(ge=1, le=1000)]
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    models: Annotated[int, msgspec.Meta(ge=1)]
+    source: str
+    runtime: str = "tflm"
+    error_median: float | None = None
+    error_worst: float | None = None
+    factors: Mapping[str, Annotated[float, msgspec.Meta(gt=0, le=1000)]] = {}
 
 
 class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +83,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regions: tuple[RegionEntry, ...] = ()
     sources: Mapping[str, str] = {}
     doubts: Mapping[str, str] = {}
+    calibration: CalibrationEntry | None = None
 
 
 class CoreFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +162,7 @@ class Source(msgspec.Struct, frozen=True):
             table, name, nth = "regions", "name", int(entry[1])
         else:
             table, name, nth = "", key, 0
-            if key.startswith(("sources.", "doubts.")):
+            if key.startswith(("sources.", "doubts.", "calibration.")):
                 table, name = key.split(".", 1)
         begin = rf"\s*({table}\s*=|\[+{table}\])" if table else ""
         wanted = rf"(^|[{{\s])\"?{re.escape(name)}\"?\s*="
@@ -158,6 +179,11 @@ def read(path: Path, record: type[Record]) -> tuple[Record, Source]:
         raise FileError(Problem(path, "", f"cannot be read: {error.strerror}")) from None
     except ValueError as error:  # not UTF-8, or a path that no file system has
         raise FileError(Problem(path, "", f"cannot be read: {error}")) from None
+    return parse(path, text, record)
+
+
+def parse(path: Path, text: str, record: type[Record]) -> tuple[Record, Source]:
+    """The record in `text`, the content of the TOML file at `path`. Raises FileError as `read` does."""
     source = Source(path, text)
     try:
         content = tomllib.loads(text)

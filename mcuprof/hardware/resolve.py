@@ -7,8 +7,17 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from mcuprof.errors import UsageError
-from mcuprof.hardware.device import Core, Device, Region
-from mcuprof.hardware.files import DeviceFile, FileError, Problem, RegionEntry, Source, clock_hertz, size_bytes
+from mcuprof.hardware.device import Calibration, Core, Device, Region
+from mcuprof.hardware.files import (
+    CalibrationEntry,
+    DeviceFile,
+    FileError,
+    Problem,
+    RegionEntry,
+    Source,
+    clock_hertz,
+    size_bytes,
+)
 
 UNKNOWN_CORE = Core(id="unknown", name="core not stated", isa="unknown")
 NO_RESERVE = "nothing reserved is known; use --reserve-ram"
@@ -35,10 +44,14 @@ def check(file: DeviceFile, source: Source) -> list[Problem]:
         low, high = _CLOCK_RANGE
         if not found and not low <= clock_hertz(file.clock) <= high:
             found.append(source.problem("clock", f"{file.clock} is outside 1 MHz to 2 GHz"))
+    if file.calibration is not None:
+        found += unit_problem(source, "calibration.clock", file.calibration.clock, clock_hertz)
     if file.flash_wait_states is not None and not 0 <= file.flash_wait_states <= 31:
         found.append(source.problem("flash_wait_states", f"{file.flash_wait_states} is outside 0 to 31"))
     for index, entry in enumerate(file.regions):
         found += unit_problem(source, f"regions[{index}].size", entry.size, size_bytes)
+        if entry.reserve is not None:
+            found += unit_problem(source, f"regions[{index}].reserve", entry.reserve, size_bytes)
     if not found:
         found += _region_problems(file.regions, source)
     return found
@@ -95,7 +108,13 @@ def device_of(
         accelerators=file.accelerators,
         ram_total_bytes=size_bytes(file.ram_total) if file.ram_total else None,
         flash_accelerator=file.flash_accelerator,
+        calibration=_calibration(file.calibration) if file.calibration else None,
     )
+
+
+def _calibration(entry: CalibrationEntry) -> Calibration:
+    facts = msgspec.structs.asdict(entry)
+    return Calibration(clock_hz=clock_hertz(facts.pop("clock")), **facts)
 
 
 def doubts_of(file: DeviceFile) -> Mapping[str, str]:
@@ -115,6 +134,7 @@ def _region(entry: RegionEntry) -> Region:
         alias=entry.alias,
         arena=entry.arena,
         merge=entry.merge,
+        reserve_bytes=size_bytes(entry.reserve) if entry.reserve else 0,
     )
 
 
@@ -133,6 +153,8 @@ def _region_problems(entries: tuple[RegionEntry, ...], source: Source) -> list[P
     placed: list[tuple[int, int, str]] = []
     for index, entry in enumerate(entries):
         key = f"regions[{index}]"
+        if entry.reserve is not None and size_bytes(entry.reserve) > size_bytes(entry.size):
+            found.append(source.problem(key, f"the firmware cannot take {entry.reserve} of {entry.name!r}"))
         if names.index(entry.name) != index:
             found.append(source.problem(key, f"a second region is named {entry.name!r}"))
         if entry.alias is not None:

@@ -24,7 +24,19 @@ from mcuprof.hardware.names import normalize
 from mcuprof.hardware.parts import read_parts, regions_of
 from mcuprof.hardware.resolve import check, device_of, unit_problem
 
-_NOT_FACTS = {"name", "vendor", "part", "boards", "aliases", "runtime", "kernels", "notes", "sources", "doubts"}
+_NOT_FACTS = {
+    "name",
+    "vendor",
+    "part",
+    "boards",
+    "aliases",
+    "runtime",
+    "kernels",
+    "notes",
+    "sources",
+    "doubts",
+    "calibration",
+}
 _REBUILD = "is out of step with the files; run `python -m mcuprof.hardware`"
 
 

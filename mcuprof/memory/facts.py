@@ -27,7 +27,8 @@ class Facts:
         self.position = {op: number for number, op in enumerate(plan.order)}
         self.leaving = set(graph.outputs)
         outside = {*graph.inputs, *graph.outputs} if plan.io == "outside" else set()
-        appearing = {*graph.inputs, *(tensor for op in graph.ops for tensor in op.outputs)} - outside - {ABSENT}
+        used = {tensor for op in graph.ops for tensor in (*op.inputs, *op.outputs)}
+        appearing = {*graph.inputs, *graph.outputs, *used} - outside - {ABSENT}
         self.tensors = sorted(tensor for tensor in appearing if self._needs_bytes(tensor))
         self.writer = {tensor: number for number, op in enumerate(graph.ops) for tensor in op.outputs}
         self.readers: dict[int, set[int]] = {}

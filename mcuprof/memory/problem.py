@@ -119,7 +119,8 @@ def build_problem(
     index = {tensor: number for number, group in enumerate(groups.values()) for tensor in group}
     buffers = tuple(_buffer(graph, tuple(group), alignment) for group in groups.values())
     scratch = scratch or [()] * len(graph.ops)
-    steps = [Step((), tuple(dict.fromkeys(index[t] for t in graph.inputs if t in index)), (), (), ())]
+    loaded = tuple(number for number, buffer in enumerate(buffers) if buffer.producer == 0)
+    steps = [Step((), loaded, (), (), ())]
     for number, (op, after) in enumerate(zip(graph.ops, _predecessors(graph), strict=True)):
         inputs = tuple(dict.fromkeys(index[t] for t in op.inputs if t in index))
         outputs = tuple(dict.fromkeys(index[t] for t in op.outputs if t in index and index[t] not in inputs))
@@ -143,9 +144,13 @@ def _check_options(
 
 
 def _planned(graph: Graph, io: Io) -> dict[int, None]:
-    """Tensors that need arena bytes, in order of appearance: written by an operator or the caller, and not empty."""
+    """Tensors that need arena bytes, in order of appearance: whatever is written or read, save constants and state.
+
+    What is read and never written (the working memory of an Ethos-U command stream) counts as written by the caller.
+    """
     outside = {*graph.inputs, *graph.outputs} if io == "outside" else set()
-    appearing = dict.fromkeys([*graph.inputs, *(t for op in graph.ops for t in op.outputs)])
+    used = (tensor for op in graph.ops for tensor in (*op.inputs, *op.outputs))
+    appearing = dict.fromkeys([*graph.inputs, *used, *graph.outputs])
     return {
         tensor: None
         for tensor in appearing

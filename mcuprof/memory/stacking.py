@@ -11,6 +11,7 @@ on those already placed. What prunes, and why it is sound:
  - sections: at every moment the items still to come stack up from the lowest offset open to any of them.
  - parts: items still to come that never meet, not even through others, are searched one part after the other.
  - memory: what is left to do depends only on the items to come, where they rest, and the last offset.
+Which choice comes first is luck; so several rankings take turns, with more nodes each time and one memory for all.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ import numpy as np
 from mcuprof.memory.layout import Ints, Layout, demand
 
 REMEMBERED = 200_000
+# Nodes for the first try of each ranking; a luckless ranking is given up early, and later gets twice as many.
+FIRST_TRY = 2_000
 _FAR = np.int64(1) << 60
 
 
 class OutOfTimeError(Exception):
     """The deadline passed before the search could tell."""
+
+
+class _OutOfNodesError(Exception):
+    """This ranking has had its share; another may do better."""
 
 
 class Stacking:
@@ -43,10 +50,13 @@ class Stacking:
             for other, (above, _) in near.items():
                 self._reach[item, other] = above
         span = self._alive.sum(1)
-        self._rank = np.lexsort((-span, -layout.height * span)).argsort()
+        area = layout.height * span
+        keys = ((-span, -area), (-area, -layout.height), (-layout.height, -span), (-area, -span))
+        self._rankings = [np.lexsort(key).argsort() for key in keys]
+        self._rank = self._rankings[0]
         self._twin = self._twins()
         self._failed: set[tuple[bytes, bytes, int]] = set()
-        self._capacity, self._deadline = 0, 0.0
+        self._capacity, self._deadline, self._last_node = 0, 0.0, 0
         self._offsets = np.zeros(len(layout), np.int64)
 
     def fit(self, capacity: int, deadline: float) -> Ints | None:
@@ -57,8 +67,16 @@ class Stacking:
         self._capacity, self._deadline = capacity, deadline
         self._failed.clear()
         floor = np.zeros(len(self._layout), np.int64)
-        fits = self._place(np.arange(len(floor)), floor, floor, capacity - self._layout.height, 0)
-        return self._offsets.copy() if fits else None
+        turn = 0
+        while True:
+            self._rank = self._rankings[turn % len(self._rankings)]
+            self._last_node = self.nodes + (FIRST_TRY << turn // len(self._rankings))
+            turn += 1
+            try:
+                fits = self._place(np.arange(len(floor)), floor, floor, capacity - self._layout.height, 0)
+            except _OutOfNodesError:
+                continue
+            return self._offsets.copy() if fits else None
 
     def _place(self, items: Ints, resting: Ints, lowest: Ints, highest: Ints, last: int) -> bool:
         """Whether `items` (ascending by first moment) fit, none below `last`, where the last one was placed.
@@ -73,6 +91,8 @@ class Stacking:
         self.nodes += 1
         if self.nodes % 16 == 0 and time.monotonic() > self._deadline:
             raise OutOfTimeError
+        if self.nodes > self._last_node:
+            raise _OutOfNodesError
         key = items.tobytes(), resting.tobytes(), last
         if key in self._failed:
             return False

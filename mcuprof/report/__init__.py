@@ -1,4 +1,4 @@
-"""Rendering: the report document as text, JSON or Markdown. One renderer per file, named here."""
+"""Rendering: the report document for people and for machines. One renderer per file, named here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "text": "mcuprof.report.text",
         "json": "mcuprof.report.json_",
         "markdown": "mcuprof.report.markdown",
+        "sarif": "mcuprof.report.sarif",
+        "junit": "mcuprof.report.junit",
+        "github": "mcuprof.report.github",
+        "gitlab": "mcuprof.report.gitlab",
+        "openmetrics": "mcuprof.report.openmetrics",
     }
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mcuprof.document import Report, Result
+from mcuprof.report.labels import target_name
 from mcuprof.report.page import Page
 from mcuprof.report.pieces import judged, latency_words, occupied, percent, sorted_findings
 from mcuprof.units import format_bytes, format_size
@@ -23,7 +24,7 @@ def render(report: Report, page: Page, detail: bool) -> str:
 def _row(page: Page, result: Result) -> str:
     regions = result.memory.regions
     ram = "<br>".join(
-        (f"{_text(page, region.name)}: " if len(regions) > 1 else "")
+        (f"{plain_text(page, region.name)}: " if len(regions) > 1 else "")
         + _share(region.used_bytes + region.reserved_bytes, region.capacity_bytes)
         for region in occupied(regions)
     ) or format_bytes(result.memory.min_arena_bytes + (result.memory.stack_bytes or 0))
@@ -32,8 +33,8 @@ def _row(page: Page, result: Result) -> str:
     flash = format_bytes(total) if capacity is None else _share(total, capacity)
     latency = latency_words(result.latency, result.latency_reason)[0]
     verdict = "**does not fit**" if not result.verdict.fits else "fits" if judged(result) else "not judged"
-    device = _code(page, result.target.device) if result.target.device else ""
-    cells = (verdict, _code(page, result.model.path), device, ram, flash, _text(page, latency))
+    device = code_span(page, target_name(result)) if target_name(result) else ""
+    cells = (verdict, code_span(page, result.model.path), device, ram, flash, plain_text(page, latency))
     return f"| {' | '.join(cells)} |"
 
 
@@ -42,24 +43,24 @@ def _share(part: int, whole: int) -> str:
 
 
 def _findings(page: Page, result: Result, notes: bool) -> list[str]:
-    where = _code(page, result.model.path)
-    if result.target.device:
-        where += f" on {_code(page, result.target.device)}"
+    where = code_span(page, result.model.path)
+    if target_name(result):
+        where += f" on {code_span(page, target_name(result))}"
     return [
-        f"- {finding.severity} {_text(page, finding.code)}, {where}: {_text(page, finding.message)}"
-        + (f". Fix: {_text(page, finding.fix)}" if finding.fix else "")
+        f"- {finding.severity} {plain_text(page, finding.code)}, {where}: {plain_text(page, finding.message)}"
+        + (f". Fix: {plain_text(page, finding.fix)}" if finding.fix else "")
         for finding in sorted_findings(result)
         if notes or finding.severity != "note"
     ]
 
 
-def _text(page: Page, text: str) -> str:
+def plain_text(page: Page, text: str) -> str:
     """Prose that may quote a model: no markup, no mentions, no links of its own."""
     escaped = _SPECIAL.sub(r"\\\g<0>", page.clean(text).replace("&", "&amp;"))
     return escaped.replace("@", "@<!-- -->").replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
-def _code(page: Page, text: str) -> str:
+def code_span(page: Page, text: str) -> str:
     """A name as a code span, whatever backticks it contains. A bar, which ends a cell, is escaped like the rest."""
     text = page.clean(text).replace("|", "\\x7c")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import Finding, Latency, Memory, RegionUse, Result
+from mcuprof.document import UNPROVEN, Finding, Latency, Memory, RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.units import format_bytes, format_count, format_ms, format_size
 
@@ -118,10 +118,6 @@ def judged(result: Result) -> bool:
     return not verdict.fits or not any(finding.code == "C901" for finding in verdict.findings)
 
 
-# Errors that say only that a number is missing.
-_UNPROVEN = frozenset({"M106", "M109", "F203", "L302"})
-
-
 def verdict_word(result: Result) -> Piece:
     """The verdict in its accent colour. What fails for want of data is not said to be too large."""
     if not judged(result):
@@ -129,7 +125,7 @@ def verdict_word(result: Result) -> Piece:
     if result.verdict.fits:
         return Piece("FITS", "good")
     errors = {finding.code for finding in result.verdict.findings if finding.severity == "error"}
-    return Piece("NOT SHOWN TO FIT" if errors and errors <= _UNPROVEN else "DOES NOT FIT", "bad")
+    return Piece("NOT SHOWN TO FIT" if errors and errors <= UNPROVEN else "DOES NOT FIT", "bad")
 
 
 def verdict_lines(page: Page, result: Result) -> list[Line]:
@@ -137,6 +133,9 @@ def verdict_lines(page: Page, result: Result) -> list[Line]:
     word = verdict_word(result)
     device = result.target.device
     setting = ", ".join(filter(None, (result.target.runtime, result.target.kernels)))
+    name = result.target.name
+    if not isinstance(name, msgspec.UnsetType) and name != device:
+        device = f"{name} ({device})" if device else name
     place = page.clean(f"on {device}") if device else "without a device"
     path = page.clean(result.model.path)
     room = page.width - len(word.text) - 2

@@ -8,6 +8,7 @@ import pytest
 
 from mcuprof import __version__
 from mcuprof.budgets import CODES
+from mcuprof.budgets.examples import EXAMPLES
 from mcuprof.cli import COMMANDS, main
 from mcuprof.document import encode
 from mcuprof.report import render
@@ -56,7 +57,7 @@ def test_explain_says_all_of_it(capsys: Capture, code: str) -> None:
     assert main(["explain", code.lower()]) == 0
     words = " ".join(capsys.readouterr().out.split())
     entry = CODES[code]
-    assert words == f"{code} {entry.title} cause {entry.cause} fix {entry.fix}"
+    assert words == f"{code} {entry.title} cause {entry.cause} example {EXAMPLES[code]} fix {entry.fix}"
 
 
 def test_explain_lists_all(capsys: Capture) -> None:

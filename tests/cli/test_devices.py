@@ -76,3 +76,39 @@ def test_usage_errors_are_one_line(capsys: Capture, arguments: list[str]) -> Non
     assert main(["devices", *arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("mcuprof: error: ") and error.count("\n") == 1
+
+
+FIRMWARE = Path(__file__).resolve().parents[1] / "hardware" / "firmware"
+
+
+def test_import_writes_a_file_that_check_takes(capsys: Capture, tmp_path: Path) -> None:
+    path, script = str(tmp_path / "mine.toml"), str(FIRMWARE / "firmware.ld")
+    arguments = ["import", script, "--map", str(FIRMWARE / "firmware.map"), "--like", "stm32l4r5zi"]
+    assert main(["devices", *arguments, "--name", "My board", "-o", path]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and ".bss.tensor_arena of 20,480 B" in captured.err
+    assert main(["devices", "validate", path]) == 0
+    model = Path(__file__).resolve().parents[2] / "samples" / "ds_cnn_int8.tflite"
+    capsys.readouterr()
+    assert main(["check", str(model), "-d", path, "-f", "json"]) == 0
+    regions = json.loads(capsys.readouterr().out)["results"][0]["memory"]["regions"]
+    assert regions[0]["name"] == "RAM" and regions[0]["reserved_bytes"] == 0x67E0 - 20480
+    assert main(["devices", *arguments]) == 0
+    assert capsys.readouterr().out.startswith('name = "firmware"\n')
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-file.ld"],
+        [str(FIRMWARE / "firmware.ld"), "--map", str(FIRMWARE / "firmware.ld")],
+        [str(FIRMWARE / "firmware.ld"), "--core", "m99"],
+        [str(FIRMWARE / "firmware.ld"), "--like", "no-such-board"],
+        [str(FIRMWARE / "firmware.ld"), "-o", "board.txt"],
+    ],
+)
+def test_import_errors_are_one_line(capsys: Capture, arguments: list[str]) -> None:
+    assert main(["devices", "import", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("mcuprof: error: ") and captured.err.count("\n") == 1

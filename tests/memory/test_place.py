@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from mcuprof.errors import UsageError
 from mcuprof.memory import Placement, place
+from mcuprof.memory.exact import improve
+from mcuprof.memory.greedy import best_greedy
+from mcuprof.memory.layout import build_layout
 from tests.corpus import DATA, needs_shared
 from tests.memory.brute import least_arena
 
@@ -59,6 +62,16 @@ def test_against_every_stacking() -> None:
         assert not faults(buffers, placed, below), seed
         searched += placed.proof == "search"
     assert searched > 10, "the bound settles too many of these instances for a test of the search"
+
+
+def test_the_optional_solver_against_every_stacking() -> None:
+    """CP-SAT, handed the best greedy placement, finds and proves the optimum."""
+    pytest.importorskip("ortools", reason="the extra mcuprof[exact] is not installed")
+    for seed in range(40):
+        buffers, below = random_case(seed)
+        layout = build_layout(buffers, below)
+        offsets, bound = improve(layout, best_greedy(layout, 0), 0, 0, 5.0)
+        assert bound == int((offsets + layout.height).max()) == least_arena(buffers, below), seed
 
 
 def test_xnnpack_witness() -> None:

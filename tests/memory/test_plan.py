@@ -91,6 +91,14 @@ def test_operands_outside_the_arena_state_and_constants_take_no_bytes() -> None:
     assert plan(network).arena_bytes == 64
 
 
+def test_what_is_read_but_never_written_takes_bytes() -> None:
+    """Vela's output: the accelerator's working memory is an input that no operator writes."""
+    tensors = [tensor("x", (16,)), tensor("scratch", (640,)), tensor("y", (16,))]
+    network = graph(tensors, [op("CUSTOM:ethos-u", [0, 1], [2])], [0], [2])
+    for order in ORDERS:
+        assert plan(network, order).arena_bytes == 672
+
+
 def test_operators_on_the_same_state_keep_their_order() -> None:
     tensors = [
         tensor("x", (16,)),

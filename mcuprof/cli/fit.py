@@ -1,0 +1,83 @@
+"""`mcuprof fit`: on which devices does it fit?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcuprof.budgets import Limits, fit
+from mcuprof.cli import output
+from mcuprof.cli.options import Parser, as_type, parse_input_shape
+from mcuprof.cli.pipeline import read_model, tool
+from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
+from mcuprof.fit_document import FitReport
+from mcuprof.report.fit import FIT_FORMATS, render_fit
+from mcuprof.report.page import Page
+from mcuprof.units import parse_size, parse_time_ms
+
+COUNT = 15
+
+
+def run(arguments: list[str]) -> int:
+    """Judge every model for every device of the database; exit code 1 when one fits nowhere."""
+    parser = Parser("fit", "On which devices does it fit, smallest first, and what do the nearest others lack?")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite or .onnx file")
+    filters = parser.add_argument_group("devices")
+    filters.add_argument("--vendor", help="part of the vendor's name")
+    filters.add_argument("--core", help="part of the core's id, such as m4")
+    filters.add_argument("--min-ram", type=as_type(parse_size), metavar="SIZE", help="at least this much on-chip RAM")
+    filters.add_argument("--accelerator", help="part of the accelerator's id, such as ethos-u55")
+    filters.add_argument("--parts", action="store_true", help="also the parts that only the part map knows")
+    target = parser.add_argument_group("target")
+    target.add_argument("--runtime", default="tflm", help="default: tflm")
+    target.add_argument("--kernels", help="kernel library (default: what each device's vendor ships)")
+    target.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="budget, such as 50ms")
+    target.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
+    target.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        type=as_type(parse_input_shape),
+        metavar="NAME:1x96x96x3",
+        help="shape of an input that the model leaves open",
+    )
+    group = parser.add_argument_group("output")
+    group.add_argument("-f", "--format", choices=FIT_FORMATS, default="text", help="default: text")
+    group.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")
+    group.add_argument("--all", action="store_true", help=f"list all devices (default: {COUNT} of each kind)")
+    group.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    options = parser.parse_intermixed_args(arguments)
+
+    from mcuprof.analysis import Options
+    from mcuprof.hardware import list_devices, list_parts
+
+    filtered = (options.vendor, options.core, options.min_ram, options.accelerator)
+    devices = list_devices(*filtered) + (list_parts(*filtered) if options.parts else [])
+    if not devices:
+        raise UsageError("no device is left after the filters")
+    settings = Options(runtime=options.runtime, kernels=options.kernels)
+    limits = Limits(latency_ms=options.latency, reserve_ram_bytes=options.reserve_ram)
+    found, code = [], EXIT_FITS
+    for path in options.models:
+        try:
+            model = fit(read_model(path, dict(options.input_shape)), devices, settings, limits)
+        except McuprofError as error:
+            message = str(error)
+            output.complain(message if message.startswith((path, str(Path(path)))) else f"{path}: {message}")
+            code = max(code, error.exit_code)
+            continue
+        found.append(model)
+        if all(each.status != "fits" for each in model.devices):
+            code = max(code, EXIT_FAILED)
+    if found:
+        report = FitReport(tool(), tuple(found))
+        _publish(report, options.format, options.output, options.color, None if options.all else COUNT)
+    return code
+
+
+def _publish(report: FitReport, format: str, target: str | None, color: output.Color, count: int | None) -> None:
+    if target is None or target == "-":
+        width = max(output.terminal_width(), 40)
+        page = Page(width, output.wants_color(color), output.takes_unicode())
+        output.write(render_fit(report, format, page, count))
+    else:
+        output.write_file(target, render_fit(report, format, Page(color=color == "always"), count))
