@@ -156,6 +156,9 @@ def test_emitted_plans(out: Path, hasty: None, capsys: pytest.CaptureFixture[str
     assert document["arena_bytes"] == 44_048 and document["model"]["sha256"] == graph.origin.sha256
     assert sorted(document["order"]) == list(range(len(graph.ops)))
     assert max(tensor["offset"] + tensor["bytes"] for tensor in document["tensors"]) <= 44_048
+    autoencoder = SAMPLES / "autoencoder_int8.tflite"  # TFLM's own plan is as good, but others may want one
+    assert main(["plan", str(autoencoder), "-o", str(out), "--emit", "json"]) == 0
+    assert json.loads(out.read_text())["arena_bytes"] == 768
     assert main(["plan", str(INCEPTION), "-o", str(out), "--emit", "c-header", *REFERENCE]) == 0
     source = out.read_text() + "int main(void) { return inception_int8_order[0] + inception_int8_offsets[0]; }\n"
     assert "#define INCEPTION_INT8_ARENA_BYTES 44048\n" in source

@@ -63,13 +63,13 @@ def test_the_named_arena_is_enough_and_not_more_than_needed() -> None:
 
 
 def test_a_plan_beyond_the_reference_kernels_is_executed_in_its_own_order() -> None:
+    pytest.importorskip("tflite_micro")
     graph, data = load(SAMPLES / "resnet8_int8.tflite")
     planned = plan_tflite(graph, data, Firmware("cmsis-nn", HELIUM), inputs=1)
     assert planned.plan is not None and "Helium" in planned.kernels
     texts = " ".join(step.text for step in planned.steps)
     assert "twin" in texts and "beyond the reference's for 16 B" in texts
     # The interpreter has the reference kernels: for them this plan is wrong, and it says so.
-    pytest.importorskip("tflite_micro")
     with pytest.raises(PlanError, match=r"differs|reports a head"):
         interpreted(graph, data, read_tflite(planned.data, {}), planned.data, lambda text: None, 2)
 

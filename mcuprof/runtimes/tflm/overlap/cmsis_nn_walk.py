@@ -35,11 +35,21 @@ def walk(variant: Variant) -> Walk:
             return Order(by_pixel[plain.written // view.out_c], block)
         if op.kind == "MAX_POOL_2D" and variant != "mve":  # copies of a pixel may store before they load
             return Order(plain.written + window(graph, op).out_c, 1)
-        if op.kind == "DEPTHWISE_CONV_2D" and variant == "mve" and window(graph, op).in_c > MVE_CHANNEL_BLOCK:
-            return Order(np.full_like(plain.written, graph.output(op).elements))
+        if op.kind == "DEPTHWISE_CONV_2D" and variant == "mve":
+            return _depthwise(window(graph, op), graph.input(op).dtype, plain)
         return plain
 
     return order
+
+
+def _depthwise(view: Window, dtype: DType, plain: Order) -> Order:
+    """MVE: patches of four pixels, then their outputs; int8 takes the channels in slices and starts over for each."""
+    if view.in_c != view.out_c:
+        return plain
+    if dtype is DType.INT8 and view.in_c > MVE_CHANNEL_BLOCK:
+        return Order(np.full_like(plain.written, view.out_pixels * view.out_c))
+    pixel = plain.written // view.out_c
+    return Order(pixel // MVE_PIXEL_BLOCK * MVE_PIXEL_BLOCK * view.out_c, MVE_PIXEL_BLOCK)
 
 
 def _convolution(view: Window, dtype: DType, weights: DType, variant: Variant) -> tuple[Array, int]:
