@@ -10,7 +10,7 @@ from mcuprof.graph import Graph
 from mcuprof.memory import MemoryPlan
 from mcuprof.ops.soundness import NPU, defects
 from mcuprof.ops.traversal import reference_walk
-from mcuprof.planning.choice import Candidate, Firmware, Wishes, best, candidates, scratch_of
+from mcuprof.planning.choice import Candidate, Firmware, Wishes, best, candidates
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.proof import Say, Step, checked, executed, read_back
 from mcuprof.runtimes import Arena
@@ -132,7 +132,7 @@ def _prove(
     say: Say,
     inputs: int,
 ) -> list[Step]:
-    scratch = scratch_of(graph, firmware.arena(graph))
+    scratch = firmware.arena(graph).scratch(len(graph.ops))
     order = reference_walk if chosen.rules.portable else walk(firmware.library, firmware.core)
     steps = [
         checked(graph, chosen.plan, chosen.rules, scratch),

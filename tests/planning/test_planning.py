@@ -14,7 +14,6 @@ from mcuprof.hardware import Core
 from mcuprof.memory import Sharing
 from mcuprof.ops.sharing import Share
 from mcuprof.planning import Firmware, Wishes, plan_tflite, share_arena
-from mcuprof.planning.choice import scratch_of
 from mcuprof.planning.interpreter import interpreted
 from mcuprof.readers import read
 from mcuprof.readers.tflite import read_tflite
@@ -129,7 +128,7 @@ class Shaved:
 def breaks(path: Path, inputs: int) -> bool:
     """Whether a plan with distances 32 bytes too small changes what the real interpreter computes."""
     graph, data = load(path)
-    scratch = scratch_of(graph, REFERENCE.arena(graph))
+    scratch = REFERENCE.arena(graph).scratch(len(graph.ops))
     plan = memory.plan(graph, "as-is", "overlap", scratch=scratch, sharing=Shaved(rules("reference", None)))
     written = with_plan(data, FilePlan(plan.order, tuple(-1 if offset is None else offset for offset in plan.offsets)))
     try:

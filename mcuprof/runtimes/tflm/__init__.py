@@ -43,6 +43,14 @@ class Arena:
         """What `MicroInterpreter::arena_used_bytes()` returns: head + tail."""
         return self.head_bytes + self.tail.nbytes
 
+    def scratch(self, ops: int) -> list[list[int]]:
+        """Bytes of the scratch buffers that each of the `ops` operators of the main graph asks for."""
+        found: list[list[int]] = [[] for _ in range(ops)]
+        for request in self.requests:
+            if request.op is not None and request.subgraph == 0:
+                found[request.op].append(request.nbytes)
+        return found
+
 
 def target_of(core: Core | None) -> Abi:
     """The layout rules of a core: short enums on Arm, 4-byte enums elsewhere; 64-bit words mean the host build."""
