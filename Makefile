@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench format samples fit clean
+.PHONY: demo test check bench format samples fit docs clean
 
 demo: $(VENV)/.core
 	@$(BIN)/mcuprof check samples/ds_cnn_int8.tflite --device nucleo-l4r5zi
@@ -27,6 +27,10 @@ format: $(VENV)/.dev
 fit: $(VENV)/.core
 	$(BIN)/python tools/fit.py
 
+# The documentation as a site, in site/.
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
 samples: $(VENV)/.samples
 	$(BIN)/python -m samples.build
 
@@ -47,6 +51,10 @@ $(VENV)/.oracles: $(VENV)/.dev
 
 $(VENV)/.samples: $(VENV)/.oracles
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,samples]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 clean:

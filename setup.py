@@ -8,5 +8,6 @@ DATA = ["mcuprof.device_db", *(f"mcuprof.device_db.{folder}" for folder in find_
 setup(
     packages=[*CODE, *DATA],
     package_dir={"mcuprof.device_db": "device_db"},
-    package_data={"mcuprof": ["py.typed"]} | {package: ["*.*", "VERSION"] for package in DATA},
+    package_data={"mcuprof": ["py.typed"], "mcuprof.report.html": ["*.css", "*.js"]}
+    | {package: ["*.*", "VERSION"] for package in DATA},
 )

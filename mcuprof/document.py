@@ -197,6 +197,19 @@ class Result(msgspec.Struct, frozen=True):
     verdict: Verdict
     latency_reason: str | msgspec.UnsetType = msgspec.UNSET
 
+    @property
+    def layers(self) -> Any:
+        """One row an operator (see `report.notebook.layers`): a pandas frame, or dicts where pandas is not there."""
+        from mcuprof.report.notebook import layers
+
+        return layers((self,))
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the HTML page in a frame."""
+        from mcuprof.report.notebook import framed
+
+        return framed((self,))
+
 
 class Report(msgspec.Struct, frozen=True):
     """The whole document."""
@@ -204,6 +217,19 @@ class Report(msgspec.Struct, frozen=True):
     tool: Tool
     results: tuple[Result, ...]
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def layers(self) -> Any:
+        """The rows of all results: a pandas frame, or a list of dicts where pandas is not there."""
+        from mcuprof.report.notebook import layers
+
+        return layers(self.results)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the HTML page in a frame."""
+        from mcuprof.report.notebook import framed
+
+        return framed(self.results, self.tool)
 
 
 def encode(report: Report) -> bytes:

@@ -93,6 +93,13 @@ _ALL = (
         "fold and transpose, so the converted file can differ.",
         "Convert the model and check the .tflite file for exact numbers.",
     ),
+    Explanation(
+        "M111",
+        "orders and strategies were not compared",
+        "The model has several subgraphs, or its operators cannot run in the order of the file, so that no plan can be "
+        "made for it.",
+        "Nothing is wrong with the memory figures shown. For plans, export the model as one graph.",
+    ),
     # flash
     Explanation(
         "F201",

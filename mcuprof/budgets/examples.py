@@ -21,6 +21,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "M108": "An arena of 700 KiB on an STM32H7 with 512 KiB of AXI SRAM and 8 MiB of SDRAM.",
         "M109": "A model with SVDF on esp-nn kernels, whose scratch buffers for it have not been measured.",
         "M110": "mcuprof check model.onnx -d nrf52840: TFLM runs .tflite files.",
+        "M111": "mcuprof analyze streaming.tflite: no orders and strategies compared: the model has several subgraphs.",
         "F201": "A 480 KiB model and 90 KiB of runtime and kernels on a part with 512 KiB of flash.",
         "F202": "mcuprof check model.tflite --ram 96K names no flash.",
         "F203": "A CUSTOM operator: its kernel is in your firmware, and its size is not in the database.",

@@ -56,6 +56,7 @@ class Request:
     fail_on: FailOn = "error"
     reserve: Mapping[str, int] = field(default_factory=dict)
     arena_regions: tuple[str, ...] = ()
+    time_limit: float | None = None
     target: str | None = None
     spot: Spot | None = None
     budget: BudgetSpec = field(default_factory=BudgetSpec)
@@ -88,6 +89,7 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
     plan = parser.add_argument_group("memory plan")
     plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
     plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
+    plan.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help="for the search (default: 10s)")
     plan.add_argument(
         "--input-shape",
         action="append",
@@ -125,6 +127,11 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-cache", action="store_true", help="neither read nor write stored results")
 
 
+def parse_seconds(text: str) -> float:
+    """Seconds in `text`: `10s`, `500ms`. Raises UsageError on anything else."""
+    return parse_time_ms(text) / 1000
+
+
 def parse_codes(text: str) -> list[str]:
     """The codes of `M105,M106`. Raises UsageError when one does not exist or cannot be ignored."""
     return [ignorable(code) for code in text.split(",")]
@@ -149,6 +156,7 @@ def request_of(options: argparse.Namespace, models: list[str]) -> Request:
         limits=Limits(options.ram, options.flash, options.latency, options.reserve_ram),
         ignore=frozenset(getattr(options, "ignore", ())),
         fail_on=getattr(options, "fail_on", None) or "error",
+        time_limit=getattr(options, "time_limit", None),
     )
 
 

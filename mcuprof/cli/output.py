@@ -14,6 +14,7 @@ from mcuprof.document import Report
 from mcuprof.errors import UsageError
 from mcuprof.report import render
 from mcuprof.report.page import Page
+from mcuprof.writers.files import replace
 
 Color = Literal["auto", "always", "never"]
 MAX_WIDTH = 120
@@ -108,7 +109,7 @@ def write_file(name: str, text: str) -> None:
         if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
             target.write_bytes(data)
             return
-        _replace(target, data)
+        replace(target, data)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {name}: {_reason(error)}") from None
 
@@ -127,20 +128,6 @@ def _append(name: str, text: str) -> None:
             file.write(text.encode("utf-8", "backslashreplace") + b"\n")
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write the step summary {name}: {_reason(error)}") from None
-
-
-def _replace(target: Path, data: bytes) -> None:
-    beside = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}")
-    try:
-        with beside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def complain(message: str) -> None:

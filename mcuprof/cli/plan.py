@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcuprof.cli import output
+from mcuprof.cli import output, plan_text
 from mcuprof.cli.options import ORDERS, Parser
 from mcuprof.cli.pipeline import load_target, read_model
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
-from mcuprof.report.page import Line, Page, Piece, line
-from mcuprof.report.pieces import head, prose
+from mcuprof.report.page import Line, Page
+from mcuprof.report.pieces import prose
 from mcuprof.units import format_bytes
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def run(arguments: list[str]) -> int:
     planned = []
     for job in jobs:
         try:
-            done = job.graph.origin.format == "onnx"
-            outcome = None if done else _tflite(job)
-            lines += _onnx(page, job) if done else _report(page, job, outcome)
+            is_onnx = job.graph.origin.format == "onnx"
+            outcome = None if is_onnx else _tflite(job)
+            lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome)
             planned.append(outcome)
         except McuprofError as error:
             raise type(error)(f"{job.model}: {error}") from None
     if options.share_arena:
-        lines += _shared(page, [outcome for outcome in planned if outcome is not None])
+        lines += plan_text.shared_lines(page, [outcome for outcome in planned if outcome is not None])
     output.write(page.paint(lines))
     return EXIT_FITS
 
@@ -88,6 +88,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.output is not None:
         if several and not Path(options.output).is_dir():
             raise UsageError(f"-o {options.output}: several models need a directory that exists")
+        if len({_target(options, model) for model in options.models}) < len(options.models):
+            raise UsageError("two models have the same name: they cannot both go into one directory")
         for model in options.models:
             if same_file(_target(options, model) or "", model):
                 raise UsageError(f"-o {options.output} is the model itself (to replace it, say --in-place-file)")
@@ -106,7 +108,7 @@ def _target(options: argparse.Namespace, model: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
+class Job:
     """One model with all that was asked for it. `target` is the file to write, None for a dry run."""
 
     model: str
@@ -120,11 +122,12 @@ class _Job:
     verbose: bool
 
     def say(self, message: str) -> None:
+        """Progress, for those who asked."""
         if self.verbose:
             output.tell(f"{self.model}: {message}")
 
 
-def _job(options: argparse.Namespace, model: str) -> _Job:
+def _job(options: argparse.Namespace, model: str) -> Job:
     from mcuprof.planning import Firmware, Wishes
 
     device = None if options.device is None else load_target(options.device, None)
@@ -133,7 +136,7 @@ def _job(options: argparse.Namespace, model: str) -> _Job:
     known = device is not None or options.assume_kernels is not None
     in_place = options.in_place or ("overlap" if known else "none")
     where = device.name if device else "no device named"
-    return _Job(
+    return Job(
         model,
         read_model(model, {}),
         firmware,
@@ -149,7 +152,7 @@ def _job(options: argparse.Namespace, model: str) -> _Job:
 # TFLite ---------------------------------------------------------------------------------------------------------------
 
 
-def _tflite(job: _Job) -> Planned | None:
+def _tflite(job: Job) -> Planned | None:
     """Plans and writes; None when the model keeps the plan it carries."""
     from mcuprof.planning import plan_tflite
     from mcuprof.readers.tflite import read_tflite
@@ -170,92 +173,20 @@ def _tflite(job: _Job) -> Planned | None:
     return planned
 
 
-def _emitted(job: _Job, planned: Planned) -> bytes:
+def _emitted(job: Job, planned: Planned) -> bytes:
+    """The plan for another runtime, which has use for it even where TFLM's own is as good."""
+    from mcuprof.planning.choice import best, candidates
     from mcuprof.writers.listing import c_header, plan_json
 
-    if planned.plan is None:
-        raise ModelError("TFLM's own plan is as good: there is nothing to emit")
+    plan = planned.plan or best(candidates(planned.graph, planned.data, job.firmware, job.wishes)).plan
     form = plan_json if job.emit == "json" else c_header
-    return form(planned.graph, planned.plan, Path(job.model).name, planned.kernels).encode()
-
-
-def _report(page: Page, job: _Job, planned: Planned | None) -> list[Line]:
-    if planned is None:
-        arena = job.firmware.arena(job.graph)
-        kept = "carries an offline plan already: kept as it is (--force replaces it, --strip takes it out)"
-        return [
-            *_title(page, job),
-            *prose(page, "plan", kept),
-            *prose(page, "arena", f"{format_bytes(arena.min_arena_bytes)}, head {arena.head_bytes:,} B"),
-            *_outcome(page, job, "a copy"),
-        ]
-    before, after, plan = planned.before, planned.after, planned.plan
-    if plan is None:
-        text = "TFLM's own plan is as good as any found under these rules: nothing to change"
-        size = f"{format_bytes(before.min_arena_bytes)}, head {before.head_bytes:,} B"
-        return [
-            *_title(page, job),
-            *prose(page, "plan", text),
-            *prose(page, "arena", size),
-            *_outcome(page, job, "a copy without a plan"),
-        ]
-    saved = before.min_arena_bytes - after.min_arena_bytes
-    order = "as in the file" if not planned.moved else f"{planned.moved} of {len(plan.order)} operators moved"
-    return [
-        *_title(page, job),
-        line(
-            head("arena"),
-            f"{before.min_arena_bytes:,} B -> ",
-            Piece(format_bytes(after.min_arena_bytes), "strong"),
-            Piece(f"  saves {saved:,} B, {100 * saved / max(1, before.min_arena_bytes):.0f} %", "good"),
-        ),
-        *prose(page, "head", f"{before.head_bytes:,} B -> {after.head_bytes:,} B ({plan.certificate})"),
-        *prose(page, "order", order),
-        *prose(page, "sharing", _sharing(planned), limit=None),
-        *(row for step in planned.steps for row in prose(page, "proof", step.text, limit=None)),
-        *prose(page, "use", f"alignas(16) uint8_t arena[kTensorArenaSize]; kTensorArenaSize = {after.min_arena_bytes}"),
-        *_outcome(page, job, "written" if job.emit is None else f"the plan as {job.emit}"),
-    ]
-
-
-def _sharing(planned: Planned) -> str:
-    if not planned.kernels:
-        return "no output overlaps an input: holds for any kernels that need no more scratch"
-    return (
-        f"{planned.sharing} operators write over bytes of an input that they have read: holds for {planned.kernels} "
-        "kernels only; plan again for another library, core or compiler"
-    )
-
-
-def _title(page: Page, job: _Job) -> list[Line]:
-    return [line(Piece(page.fit(page.clean(job.model), page.width), "strong")), *prose(page, "for", job.firmware_name)]
-
-
-def _outcome(page: Page, job: _Job, what: str) -> list[Line]:
-    if job.target is None:
-        return prose(page, "file", "nothing written: name a file with -o")
-    return prose(page, "file", f"{job.target} ({what})")
-
-
-def _shared(page: Page, planned: list[Planned]) -> list[Line]:
-    from mcuprof.planning import share_arena
-
-    if len(planned) < 2:
-        raise UsageError("--share-arena needs several .tflite models that carry no plan yet (or --force)")
-    shared = share_arena([outcome.after for outcome in planned])
-    apart = sum(outcome.before.min_arena_bytes for outcome in planned)
-    return [
-        line(Piece(f"one arena for {len(planned)} models", "strong")),
-        *prose(page, "in turn", f"{format_bytes(shared.rebuilt_bytes)}: each interpreter is built anew when it runs"),
-        *prose(page, "loaded", f"{format_bytes(shared.together_bytes)}: all stay, on one MicroAllocator (upper bound)"),
-        *prose(page, "apart", f"{format_bytes(apart)}: an arena each, without these plans"),
-    ]
+    return form(planned.graph, plan, Path(job.model).name, planned.kernels).encode()
 
 
 # ONNX, strip, files ---------------------------------------------------------------------------------------------------
 
 
-def _onnx(page: Page, job: _Job) -> list[Line]:
+def _onnx(page: Page, job: Job) -> list[Line]:
     """A reordered file with the plan as JSON beside it; TFLM cannot run it, so no arena of TFLM's is named."""
     from mcuprof.planning import plan_onnx
     from mcuprof.writers.listing import c_header, plan_json
@@ -276,13 +207,13 @@ def _onnx(page: Page, job: _Job) -> list[Line]:
         replace_file(beside, text.encode())
     moved = sum(position != number for position, number in enumerate(plan.order))
     return [
-        *_title(page, job),
+        *plan_text.title(page, job),
         *prose(
             page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"
         ),
         *prose(page, "order", f"{moved} of {len(plan.order)} operators moved" if moved else "as in the file"),
         *(row for step in steps for row in prose(page, "proof", step.text, limit=None)),
-        *_outcome(page, job, f"reordered; plan in {Path(beside).name}" if beside else "the plan"),
+        *plan_text.outcome(page, job, f"reordered; plan in {Path(beside).name}" if beside else "the plan"),
     ]
 
 
@@ -320,7 +251,7 @@ def _bytes(model: str) -> bytes:
         raise ModelError(f"{model}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _write(job: _Job, data: bytes) -> None:
+def _write(job: Job, data: bytes) -> None:
     from mcuprof.writers import replace_file
 
     if job.target is not None:

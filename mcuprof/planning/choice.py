@@ -57,21 +57,12 @@ class Candidate:
         return self.arena.head_bytes
 
 
-def scratch_of(graph: Graph, arena: Arena) -> list[list[int]]:
-    """Bytes of the scratch buffers that each operator of the main graph asks for."""
-    found: list[list[int]] = [[] for _ in graph.ops]
-    for request in arena.requests:
-        if request.op is not None and request.subgraph == 0:
-            found[request.op].append(request.nbytes)
-    return found
-
-
 def candidates(graph: Graph, data: bytes, firmware: Firmware, wishes: Wishes) -> list[Candidate]:
     """All plans worth writing, the ones that ask least of the firmware first.
 
     `graph` is what the reader made of `data`, which carries no plan.
     """
-    scratch = scratch_of(graph, firmware.arena(graph))
+    scratch = firmware.arena(graph).scratch(len(graph.ops))
     rows = _rows(firmware, wishes)
     found: list[Candidate] = []
     for order, strategy, allowed in rows:

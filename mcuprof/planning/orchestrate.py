@@ -10,8 +10,8 @@ from mcuprof.graph import Graph
 from mcuprof.memory import MemoryPlan
 from mcuprof.ops.soundness import NPU, defects
 from mcuprof.ops.traversal import reference_walk
-from mcuprof.planning.choice import Candidate, Firmware, Wishes, best, candidates, scratch_of
-from mcuprof.planning.interpreter import interpreted
+from mcuprof.planning.choice import Candidate, Firmware, Wishes, best, candidates
+from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.proof import Say, Step, checked, executed, read_back
 from mcuprof.runtimes import Arena
 from mcuprof.runtimes.tflm.overlap import rules, walk
@@ -20,11 +20,12 @@ from mcuprof.runtimes.tflm.support import refusal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """The outcome for one model. `data` is what to write; `plan` is None when TFLM's own is as good, `data` then as before.
+    """The outcome for one model. `data` is what to write: as before, and `plan` None, when TFLM's own plan is as good.
 
-    `before` and `after` are the arenas of the firmware without and with the plan; `kernels` names the rules that the plan
-    relies on (empty when no bytes are shared), `sharing` counts outputs that lie on an input; `steps` is the proof.
-    """  # noqa: E501
+    `before` and `after` are the arenas of the firmware without and with the plan; `kernels` names the rules that the
+    plan relies on (empty when no bytes are shared), `sharing` counts operators whose output lies on an input, `moved`
+    operators that change their place; `steps` is the proof.
+    """
 
     graph: Graph
     data: bytes
@@ -42,10 +43,16 @@ def _silent(message: str) -> None:
 
 
 def plan_tflite(
-    graph: Graph, data: bytes, firmware: Firmware, wishes: Wishes | None = None, say: Say = _silent
+    graph: Graph,
+    data: bytes,
+    firmware: Firmware,
+    wishes: Wishes | None = None,
+    say: Say = _silent,
+    inputs: int = INPUTS,
 ) -> Planned:
     """The best proven plan for `graph`, which is what the reader made of `data`, a file without a plan.
 
+    `inputs` is how many random inputs TFLM's own interpreter gets. `say` is told of the progress.
     Raises ModelError for a model that the runtime cannot run or plan without doubt, PlanError for a plan that does not
     stand its proof (nothing should then be written), UsageError for kernels that do not exist.
     """
@@ -55,7 +62,7 @@ def plan_tflite(
     chosen = best(found)
     if chosen.head_bytes >= before.head_bytes:
         return Planned(graph, data, None, before, before, "", 0, 0, ())
-    steps = _prove(graph, data, firmware, chosen, found, say)
+    steps = _prove(graph, data, firmware, chosen, found, say, inputs)
     shared = overlaps(graph, chosen.plan)
     return Planned(
         graph,
@@ -71,7 +78,7 @@ def plan_tflite(
 
 
 def plan_onnx(graph: Graph, wishes: Wishes, firmware: Firmware, say: Say = _silent) -> tuple[MemoryPlan, list[Step]]:
-    """Order and offsets for a model of a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""  # noqa: E501
+    """Order and offsets for a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""
     allowed = rules(firmware.library, firmware.core)
     plan = memory.plan(
         graph,
@@ -117,9 +124,15 @@ def _refuse(graph: Graph, arena: Arena, firmware: Firmware) -> None:
 
 
 def _prove(
-    graph: Graph, data: bytes, firmware: Firmware, chosen: Candidate, found: list[Candidate], say: Say
+    graph: Graph,
+    data: bytes,
+    firmware: Firmware,
+    chosen: Candidate,
+    found: list[Candidate],
+    say: Say,
+    inputs: int,
 ) -> list[Step]:
-    scratch = scratch_of(graph, firmware.arena(graph))
+    scratch = firmware.arena(graph).scratch(len(graph.ops))
     order = reference_walk if chosen.rules.portable else walk(firmware.library, firmware.core)
     steps = [
         checked(graph, chosen.plan, chosen.rules, scratch),
@@ -132,7 +145,7 @@ def _prove(
         subject = best([one for one in found if one.rules.portable and one.plan.schedule == chosen.plan.schedule])
         difference = subject.head_bytes - chosen.head_bytes
         steps.append(Step(f"relies on the read order of {chosen.rules.name} beyond the reference's for {difference} B"))
-    step = interpreted(graph, data, subject.graph, subject.data, say)
+    step = interpreted(graph, data, subject.graph, subject.data, say, inputs)
     if subject is not chosen and step.executed:
         step = Step(f"a twin that the reference kernels tolerate too was {step.text}")
     steps.append(step)

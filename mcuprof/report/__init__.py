@@ -16,6 +16,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         "text": "mcuprof.report.text",
         "json": "mcuprof.report.json_",
         "markdown": "mcuprof.report.markdown",
+        "html": "mcuprof.report.html",
+        "svg": "mcuprof.report.svg",
         "sarif": "mcuprof.report.sarif",
         "junit": "mcuprof.report.junit",
         "github": "mcuprof.report.github",

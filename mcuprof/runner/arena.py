@@ -245,8 +245,9 @@ class _Arena:
     def in_strips(self, index: int, operands: list[Array], block: int) -> tuple[Array, ...]:
         """Runs the operator strip by strip on live bytes: each strip sees what the ones before it have overwritten.
 
-        Strips begin at multiples of `block` pixels, which the kernel writes in one go. A channel-by-channel kernel has read a channel before it writes it, so it runs in one piece.
-        """  # noqa: E501
+        Strips begin at multiples of `block` pixels, which the kernel writes in one go. A channel-by-channel kernel has
+        read a channel before it writes it, so it runs in one piece.
+        """
         op = self.graph.ops[index]
         out = op.outputs[0]
         spec, place = self.graph.tensors[out], self.place(out)

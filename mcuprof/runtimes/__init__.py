@@ -5,17 +5,27 @@ One module per runtime with two functions, `arena` and `refusal`; adding a runti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from mcuprof.errors import UsageError
 from mcuprof.graph import Graph, Op
 from mcuprof.hardware import Core
+from mcuprof.ops.sharing import Share
 from mcuprof.runtimes import tflm
 from mcuprof.runtimes.tflm import Arena
-from mcuprof.runtimes.tflm.lifetimes import Request
+from mcuprof.runtimes.tflm.lifetimes import ONLINE, Request, with_plan
+from mcuprof.runtimes.tflm.overlap import rules
 from mcuprof.runtimes.tflm.support import refusal
+
+
+class Sharing(Protocol):
+    """As `mcuprof.memory.Sharing`, which stands on the same floor."""
+
+    def __call__(
+        self, graph: Graph, op: Op, strategy: str, input_position: int, output_position: int
+    ) -> Share | None: ...
 
 
 class ArenaRule(Protocol):
@@ -26,14 +36,20 @@ class ArenaRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One inference runtime: what its arena will be, and why it refuses an operator (None: it runs it)."""
+    """One inference runtime: what its arena will be, and why it refuses an operator (None: it runs it).
+
+    `sharing(library, core)` says which bytes its kernels let outputs share with dying inputs; `with_plan(graph, order,
+    offsets)` is the graph as a file would hold it that tells the runtime to obey this plan.
+    """
 
     name: str
     arena: ArenaRule
     refusal: Callable[[Graph, Op], str | None]
+    sharing: Callable[[str, Core | None], Sharing]
+    with_plan: Callable[[Graph, Sequence[int], Sequence[int | None]], Graph]
 
 
-_RUNTIMES: Mapping[str, Runtime] = {"tflm": Runtime("tflm", tflm.arena, refusal)}
+_RUNTIMES: Mapping[str, Runtime] = {"tflm": Runtime("tflm", tflm.arena, refusal, rules, with_plan)}
 
 
 def find(name: str) -> Runtime:
@@ -43,4 +59,4 @@ def find(name: str) -> Runtime:
     return _RUNTIMES[name]
 
 
-__all__ = ["Arena", "Request", "Runtime", "find"]
+__all__ = ["ONLINE", "Arena", "Request", "Runtime", "find"]

@@ -16,7 +16,7 @@ def replace_file(name: str | Path, data: bytes) -> None:
         target = Path(os.path.realpath(name))
         if target.exists() and not target.is_file():
             raise UsageError(f"cannot write {name}: not a regular file")
-        _replace(target, data)
+        replace(target, data)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {name}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
 
@@ -29,7 +29,8 @@ def same_file(name: str | Path, other: str | Path) -> bool:
         return False
 
 
-def _replace(target: Path, data: bytes) -> None:
+def replace(target: Path, data: bytes) -> None:
+    """Write `data` beside `target`, force it to the disk, rename it. Raises OSError and leaves nothing behind."""
     beside = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}")
     try:
         with beside.open("xb") as file:

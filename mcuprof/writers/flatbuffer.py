@@ -118,7 +118,7 @@ class Front:
         self.put("I", 0)
 
     def table(self, name: object, fields: list[object | int | None]) -> None:
-        """A table of 4-byte fields with a vtable of its own: a number as int, an object's name to refer to it, or None."""  # noqa: E501
+        """A table of 4-byte fields with a vtable of its own: numbers as int, names of objects to refer to, or None."""
         size = 4 + 2 * len(fields)
         self.place((name, "vtable"), 4, size)
         inside, entries = 4, []

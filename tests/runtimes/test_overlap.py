@@ -87,7 +87,7 @@ def test_no_declared_distance_is_below_a_measured_one_on_any_shape() -> None:
             continue
         shared += 1
         assert found.mode == "below"
-        # Beyond the output's own size the two are disjoint anyway. A kernel found to be wrong has no number and no rule.  # noqa: E501
+        # Beyond the output's own size the two are disjoint. A kernel found to be wrong has no number, so no rule.
         assert min(found.distance, int(row["out_bytes"])) >= max(map(int, measured)), (row, found)
     assert shared > 5500  # the rules must not hold by sharing nothing
 

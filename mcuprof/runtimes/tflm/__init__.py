@@ -18,8 +18,7 @@ from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules
 from mcuprof.runtimes.tflm.lifetimes import ALIGNMENT, Request, lifetimes
 from mcuprof.runtimes.tflm.persistent import Tail, tail
 from mcuprof.runtimes.tflm.planner import head_bytes, plan
-
-MAX_SCRATCH_REQUESTS_PER_OP = 12  # kMaxScratchBuffersPerOp, micro_allocator.cc
+from mcuprof.runtimes.tflm.preparing import MAX_SCRATCH_REQUESTS_PER_OP, preparing_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,14 @@ class Arena:
     def arena_bytes(self) -> int:
         """What `MicroInterpreter::arena_used_bytes()` returns: head + tail."""
         return self.head_bytes + self.tail.nbytes
+
+    def scratch(self, ops: int) -> list[list[int]]:
+        """Bytes of the scratch buffers that each of the `ops` operators of the main graph asks for."""
+        found: list[list[int]] = [[] for _ in range(ops)]
+        for request in self.requests:
+            if request.op is not None and request.subgraph == 0:
+                found[request.op].append(request.nbytes)
+        return found
 
 
 def target_of(core: Core | None) -> Abi:
@@ -74,7 +81,8 @@ def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None =
     persistent = tail(graph, memory, target)
     tensors = sum(len(g.tensors) for g in (graph, *graph.subgraphs))
     planning = _planning_bytes(tensors, sum(map(len, scratch.values())), len(buffers), target)
-    least = max(head + persistent.nbytes, planning + _up(persistent.planning_bytes))
+    preparing = preparing_bytes(graph, memory, persistent, target)
+    least = max(head + persistent.nbytes, planning + _up(persistent.planning_bytes), preparing)
     inexact = {
         op.kind
         for g, group in zip((graph, *graph.subgraphs), memory, strict=True)

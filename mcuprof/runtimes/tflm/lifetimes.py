@@ -7,7 +7,7 @@ subgraphs that control flow enters; inputs live from the first scope of their su
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -160,3 +160,20 @@ def offline_offsets(graph: Graph) -> tuple[int, ...]:
     if len(words) < 3 or words[2] != tensors or len(words) < 3 + tensors:
         raise ModelError(f"carries an {OFFLINE_PLAN} for {words[2] if len(words) > 2 else 0} tensors, it has {tensors}")
     return tuple(int(offset) for offset in words[3 : 3 + tensors])
+
+
+def pack_offsets(offsets: Sequence[int]) -> bytes:
+    """The content of the OFFLINE_PLAN metadata for one offset (or ONLINE) per tensor, in the format read above."""
+    return np.array([1, 1, len(offsets), *offsets], "<i4").tobytes()
+
+
+def with_plan(graph: Graph, order: Sequence[int], offsets: Sequence[int | None]) -> Graph:
+    """The graph with its operators in this order and an offline plan of these offsets (None: left to the runtime).
+
+    Raises ModelError for a graph with subgraphs: TFLM reads the offsets of later ones from the wrong place.
+    """
+    if graph.subgraphs:
+        raise ModelError("has several subgraphs, for which TFLM's offline plans are not reliable")
+    packed = pack_offsets([ONLINE if offset is None else offset for offset in offsets])
+    origin = replace(graph.origin, metadata={**graph.origin.metadata, OFFLINE_PLAN: packed})
+    return replace(graph, ops=tuple(graph.ops[index] for index in order), origin=origin)

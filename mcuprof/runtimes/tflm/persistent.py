@@ -26,11 +26,16 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The tail after each stage. `planning_bytes` is what is allocated when the memory plan is computed."""
+    """The tail after each stage.
+
+    `planning_bytes` is what is allocated when the memory plan is computed, `prepared` what is after each operator's
+    Prepare, subgraph by subgraph.
+    """
 
     allocations: tuple[Allocation, ...]
     nbytes: int
     planning_bytes: int
+    prepared: tuple[int, ...]
 
 
 def tail(graph: Graph, kernels: Sequence[Sequence[KernelMemory]], target: Abi) -> Tail:
@@ -48,18 +53,22 @@ def tail(graph: Graph, kernels: Sequence[Sequence[KernelMemory]], target: Abi) -
         ),
         *_builtin_data(graphs, target),
         *(Allocation("operator data", size) for group in kernels for memory in group for size in memory.init),
-        *_prepared(graphs, kernels),
     ]
+    prepared: list[int] = []
+    nbytes = _stack(before)
+    for allocations in _prepared(graphs, kernels):
+        before += allocations
+        nbytes = _stack(allocations, nbytes)
+        prepared.append(nbytes)
     handles = sum(len(memory.scratch) for group in kernels for memory in group)
     if handles:
         before.append(Allocation("scratch handles", target.pick(abi.SCRATCH_HANDLE) * handles, target.word))
     before += _variables(graph)  # CommitStaticMemoryPlan allocates them before it plans
     after = list(_boundary(graph, target))
-    return Tail((*before, *after), _stack([*before, *after]), _stack(before))
+    return Tail((*before, *after), _stack([*before, *after]), _stack(before), tuple(prepared))
 
 
-def _stack(allocations: Iterable[Allocation]) -> int:
-    nbytes = 0
+def _stack(allocations: Iterable[Allocation], nbytes: int = 0) -> int:
     for allocation in allocations:
         nbytes = -(-(nbytes + allocation.nbytes) // allocation.alignment) * allocation.alignment
     return nbytes
@@ -81,18 +90,19 @@ def _builtin_data(graphs: Sequence[Graph], target: Abi) -> Iterator[Allocation]:
                 yield Allocation("operator options", *layouts[target.index])
 
 
-def _prepared(graphs: Sequence[Graph], kernels: Sequence[Sequence[KernelMemory]]) -> Iterator[Allocation]:
-    """What Prepare allocates, in operator order; the first ASSIGN_VARIABLE to a variable allocates its content."""
+def _prepared(graphs: Sequence[Graph], kernels: Sequence[Sequence[KernelMemory]]) -> Iterator[list[Allocation]]:
+    """What each Prepare allocates, in operator order; the first ASSIGN_VARIABLE to a variable allocates its content."""
     assigned: set[tuple[str, str]] = set()
     for graph, group in zip(graphs, kernels, strict=True):
         for op, memory in zip(graph.ops, group, strict=True):
-            yield from (Allocation("operator data", size) for size in memory.prepare)
+            found = [Allocation("operator data", size) for size in memory.prepare]
             if op.kind == "ASSIGN_VARIABLE":
                 handle = graph.ops[graph.producer[op.inputs[0]]]
                 name = (handle.text("container"), handle.text("shared_name"))
                 if name not in assigned:
                     assigned.add(name)
-                    yield Allocation("resource variable content", graph.input(op, 1).nbytes)
+                    found.append(Allocation("resource variable content", graph.input(op, 1).nbytes))
+            yield found
 
 
 def _variables(graph: Graph) -> Iterator[Allocation]:

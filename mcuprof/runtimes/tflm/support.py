@@ -51,6 +51,11 @@ _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _INTEGER_WEIGHTS = (DType.INT8, DType.INT4)
 
 
+def has_kernel(kind: str) -> bool:
+    """True when TFLM has a kernel of this operator kind for some element type."""
+    return kind in _TYPES
+
+
 def refusal(graph: Graph, op: Op) -> str | None:
     """Why TFLM refuses this operator, as the end of a sentence; None when it runs it."""
     if op.kind not in _TYPES:

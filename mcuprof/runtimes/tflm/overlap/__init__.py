@@ -1,9 +1,9 @@
 """Which bytes TFLM's kernels let an output share with an input that dies at it, per kernel library.
 
-`rules` gives the answer in the form that `memory.plan` and `memory.check` ask for. A kernel that no rule speaks of shares
-nothing. `portable` rules hold for the library and for the reference kernels: such a plan can be executed and compared
-where only the reference kernels run. `walk` says the same in another way, byte by byte, for an execution to obey.
-"""  # noqa: E501
+`rules` gives the answer in the form that `memory.plan` and `memory.check` ask for. A kernel that no rule speaks of
+shares nothing. `portable` rules hold for the library and for the reference kernels: such a plan can be executed and
+compared where only the reference kernels run. `walk` says the same in another way, byte by byte, for an execution.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ class OverlapRules:
 def rules(library: str, core: Core | None, portable: bool = False) -> OverlapRules:
     """The rules of kernel library `library` on `core` (None: an Arm core with DSP extension).
 
-    `portable`: distances that the reference kernels tolerate as well. Raises UsageError for a library that does not exist or that the core cannot run.
-    """  # noqa: E501
+    `portable`: distances that the reference kernels tolerate as well. Raises UsageError for a library that does not
+    exist or that the core cannot run.
+    """
     kernels.rules(library, core)
     if library == "cmsis-nn":
         cmsis = kernels.cmsis_variant(core)

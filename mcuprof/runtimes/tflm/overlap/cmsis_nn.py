@@ -1,21 +1,22 @@
 """How far outputs may overlap dying inputs under CMSIS-NN, GCC builds, in three instruction-set variants.
 
 Derived from the kernels' loops and traced and executed on 1,500 random and 179 chosen shapes per variant (CMSIS-NN
-4ab83cc under emulation; `overlap_distances.csv` of the project's data). In the formulas p counts output pixels in raster
-order, a(p) is the lowest input byte that pixel p reads, OC and IC are bytes of an output and an input pixel.
+4ab83cc under emulation; `overlap_distances.csv` of the project's data). In the formulas p counts output pixels in
+raster order, a(p) is the lowest input byte that pixel p reads, OC and IC are bytes of an output and an input pixel.
 
-Depthwise kernels and average pools read a pixel before they write it, as the reference does, or earlier: the reference's
-distance is taken. The others differ:
+Other depthwise kernels and average pools read a pixel before they write it, as the reference does, or earlier: the
+reference's distance is taken. The rest differ:
 
 - Convolutions that copy patches first (im2col: 3×3 and the like) write pixels by twos, MVE by fours, after all of their
   patches are copied: max over p of ⌊p/2⌋·2·OC − a(p), never above the reference's.
 - 1×1 convolutions run directly on the input. Plain C and DSP go through all pixels once per pair of output channels, so
   nothing may be shared; with stride, that holds within each row. MVE takes blocks of four pixels.
-- MVE depthwise kernels take 124 channels at a time and come back to the start for the next ones: nothing may be shared
-  above that. (A distance that is a multiple of the channels would do, but a larger one would not.)
+- MVE depthwise kernels with one output per channel copy patches of four pixels too, but int8 takes 124 channels at a
+  time and comes back to the start for the next ones: nothing may be shared above that. (A distance that is a multiple
+  of the channels would do, but a larger one would not.)
 - Max pools copy with the C library's `memcpy`, whose order is not defined: copies must be disjoint, one pixel more.
 - Other compilers choose other 1×1 code. Dilation, groups, batches, broadcasts and 16-bit pools were not examined.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -129,8 +130,11 @@ def _depthwise(graph: Graph, op: Op, variant: Variant) -> int | None:
     view = plain_window(graph, op, (DType.INT8, DType.INT16))
     if view is None:
         return None
-    sliced = view.in_c == view.out_c > MVE_CHANNEL_BLOCK and graph.input(op).dtype is DType.INT8
-    return None if variant == "mve" and sliced else as_reference(graph, op, 0)
+    if variant != "mve" or view.in_c != view.out_c:
+        return as_reference(graph, op, 0)
+    if graph.input(op).dtype is DType.INT16:
+        return _patches(view, 2, MVE_PIXEL_BLOCK)
+    return None if view.in_c > MVE_CHANNEL_BLOCK else _patches(view, 1, MVE_PIXEL_BLOCK)
 
 
 def _dense(graph: Graph, op: Op, position: int) -> int | None:

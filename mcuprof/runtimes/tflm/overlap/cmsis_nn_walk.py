@@ -1,8 +1,8 @@
 """In which order CMSIS-NN's convolutions and max pools read and write, worked out pixel by pixel from their loops.
 
-For every input byte: how many output elements are written before it is read for the last time. Independent of the closed
-formulas in `cmsis_nn`; kernels not told apart here are no slower to read than the reference ones.
-"""  # noqa: E501
+For every input byte: how many output elements are written before it is read for the last time. Independent of the
+closed formulas in `cmsis_nn`; kernels not told apart here are no slower to read than the reference ones.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +35,25 @@ def walk(variant: Variant) -> Walk:
             return Order(by_pixel[plain.written // view.out_c], block)
         if op.kind == "MAX_POOL_2D" and variant != "mve":  # copies of a pixel may store before they load
             return Order(plain.written + window(graph, op).out_c, 1)
-        if op.kind == "DEPTHWISE_CONV_2D" and variant == "mve" and window(graph, op).in_c > MVE_CHANNEL_BLOCK:
-            return Order(np.full_like(plain.written, graph.output(op).elements))
+        if op.kind == "DEPTHWISE_CONV_2D" and variant == "mve":
+            return _depthwise(window(graph, op), graph.input(op).dtype, plain)
         return plain
 
     return order
 
 
+def _depthwise(view: Window, dtype: DType, plain: Order) -> Order:
+    """MVE: patches of four pixels, then their outputs; int8 takes the channels in slices and starts over for each."""
+    if view.in_c != view.out_c:
+        return plain
+    if dtype is DType.INT8 and view.in_c > MVE_CHANNEL_BLOCK:
+        return Order(np.full_like(plain.written, view.out_pixels * view.out_c))
+    pixel = plain.written // view.out_c
+    return Order(pixel // MVE_PIXEL_BLOCK * MVE_PIXEL_BLOCK * view.out_c, MVE_PIXEL_BLOCK)
+
+
 def _convolution(view: Window, dtype: DType, weights: DType, variant: Variant) -> tuple[Array, int]:
-    """Output elements written before pixel p is read for the last time [pixels], and after how many pixels it writes."""  # noqa: E501
+    """[pixels]: output elements written before pixel p is read for the last time; after how many pixels it writes."""
     pixels = np.arange(view.out_pixels)
     block = MVE_PIXEL_BLOCK if variant == "mve" else PIXEL_PAIR
     path = convolution_path(view, dtype, variant)

@@ -1,9 +1,9 @@
 """How far outputs may overlap dying inputs under ESP-NN (d45b843).
 
-The generic C kernels, both the plain and the optimised ones, walk their inputs as the reference does: traced and executed
-on 127 chosen shapes (`overlap_distances.csv` of the project's data). The vector kernels of the ESP32-S3 and ESP32-P4 are
-assembly that nobody has examined: nothing may be shared there.
-"""  # noqa: E501
+The generic C kernels, both the plain and the optimised ones, walk their inputs as the reference does: traced and
+executed on 127 chosen shapes (`overlap_distances.csv` of the project's data). The vector kernels of the ESP32-S3 and
+ESP32-P4 are assembly that nobody has examined: nothing may be shared there.
+"""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from mcuprof import cost, runtimes
+from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
 from mcuprof.document import (
     Finding,
     Flash,
@@ -17,14 +16,10 @@ from mcuprof.document import (
     Latency,
     Memory,
     ModelFacts,
-    Peak,
-    PeakTensor,
-    Placement,
     Result,
     Target,
     Verdict,
 )
-from mcuprof.errors import UsageError
 from mcuprof.graph import Graph
 from mcuprof.hardware import Core, Device
 from mcuprof.ops import is_known, parameters, total_macs
@@ -42,7 +37,7 @@ class Options:
 
     `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
     where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan and the
-    strategies table to the result.
+    strategies table to the result; `time_limit` bounds the search for plans, in seconds.
     """
 
     runtime: str = "tflm"
@@ -52,6 +47,7 @@ class Options:
     detail: bool = False
     reserve: Mapping[str, int] = field(default_factory=dict)
     arena_regions: tuple[str, ...] = ()
+    time_limit: float = DEFAULT_TIME_LIMIT
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -131,7 +127,8 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
     runtime = runtimes.find(options.runtime)
     arena = runtime.arena(graph, library=kernels, core=core)
     stack = cost.stack_bytes(graph, core, kernels) if core else None
-    memory = _memory(graph, arena, stack[0] if stack else None, options)
+    described = describe(graph, runtime, arena, kernels, core, options)
+    memory = msgspec.structs.replace(described.memory, stack_bytes=stack[0] if stack else None)
     return Study(
         facts=_facts(graph),
         setting=setting,
@@ -144,6 +141,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
             *_soundness(graph),
             *_support(graph, runtime, setting.ethos),
             *_arena_findings(arena, kernels),
+            *described.findings,
         ),
     )
 
@@ -160,90 +158,6 @@ def _facts(graph: Graph) -> ModelFacts:
         total_macs(graph),
         parameters(graph),
     )
-
-
-# Memory ---------------------------------------------------------------------------------------------------------------
-
-
-def _memory(graph: Graph, arena: Arena, stack: int | None, options: Options) -> Memory:
-    """Everything but the regions, which are the device's."""
-    if (options.order, options.in_place) != ("as-is", "none"):
-        raise UsageError(f"--order {options.order} --in-place {options.in_place}: only as-is and none are built in")
-    live = _live_bytes(arena)
-    bound = max(live.values(), default=0)
-    return Memory(
-        order="as-is",
-        in_place="none",
-        arena_bytes=arena.arena_bytes,
-        head_bytes=arena.head_bytes,
-        tail_bytes=arena.tail.nbytes,
-        min_arena_bytes=arena.min_arena_bytes,
-        stack_bytes=stack,
-        lower_bound_bytes=bound,
-        certificate=_certificate(arena.head_bytes, bound),
-        peak=_peak(graph, arena, live),
-        regions=(),
-        plan=_placements(graph, arena) if options.detail else msgspec.UNSET,
-    )
-
-
-def _live_bytes(arena: Arena) -> dict[int, int]:
-    """Scope → bytes of all buffers that are live in it, for the scopes that operators open."""
-    changes: Counter[int] = Counter()
-    for request in arena.requests:
-        changes[request.first] += request.nbytes
-        changes[request.last + 1] -= request.nbytes
-    live = 0
-    found: dict[int, int] = {}
-    for scope in sorted({*changes, *arena.scopes}):
-        live += changes[scope]
-        if scope in arena.scopes:
-            found[scope] = live
-    return found
-
-
-def _certificate(head: int, bound: int) -> str:
-    """Whether these offsets are as good as any for this order without sharing bytes."""
-    if head <= bound or not bound:
-        return "optimal: bound"
-    return f"gap {100 * (head - bound) / bound:.1f} %"
-
-
-def _peak(graph: Graph, arena: Arena, live: dict[int, int]) -> Peak | None:
-    if not live:
-        return None
-    scope = max(live, key=lambda scope: (live[scope], -scope))
-    subgraph, index = arena.scopes[scope]
-    op = (graph, *graph.subgraphs)[subgraph].ops[index]
-    buffers = [request for request in arena.requests if request.first <= scope <= request.last]
-    tensors = sorted(
-        (PeakTensor(_name(graph, request), request.nbytes) for request in buffers),
-        key=lambda tensor: (-tensor.bytes, tensor.name),
-    )
-    return Peak(index, op.kind, live[scope], tuple(tensors))
-
-
-def _placements(graph: Graph, arena: Arena) -> tuple[Placement, ...]:
-    """The head's plan, times as indices of the main graph's operators (buffers of subgraphs: of their caller)."""
-    starts = sorted(scope for scope, (subgraph, _) in arena.scopes.items() if subgraph == 0)
-
-    def operator(scope: int) -> int:
-        position = bisect_right(starts, scope) - 1
-        return arena.scopes[starts[position]][1] if position >= 0 else 0
-
-    rows = (
-        Placement(_name(graph, request), request.nbytes, offset, operator(request.first), operator(request.last))
-        for request, offset in zip(arena.requests, arena.offsets, strict=True)
-    )
-    return tuple(sorted(rows, key=lambda row: (row.first, row.offset, row.tensor)))
-
-
-def _name(graph: Graph, request: runtimes.Request) -> str:
-    owner = (graph, *graph.subgraphs)[request.subgraph]
-    if request.tensor is not None:
-        return owner.tensors[request.tensor].name
-    kind = owner.ops[request.op].kind if request.op is not None else ""
-    return f"scratch of operator {request.op} ({kind})"
 
 
 # Flash ----------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,218 @@
+"""Memory of one model: what the runtime will use as it is or under a plan, what every order and strategy would take."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mcuprof import runtimes
+from mcuprof.document import Finding, Memory, Peak, PeakTensor, Placement, Strategy
+from mcuprof.errors import McuprofError, UsageError
+from mcuprof.graph import Graph
+from mcuprof.hardware import Core
+from mcuprof.runtimes import Arena, Runtime
+
+if TYPE_CHECKING:
+    from mcuprof.analysis import Options
+    from mcuprof.memory import MemoryPlan
+
+ALIGNMENT = 16
+# Nobody at a terminal waits longer for a table that the median model fills in milliseconds.
+DEFAULT_TIME_LIMIT = 10.0
+AS_IT_IS = ("as-is", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The memory part of a result without the device's regions and the stack, and what to say about it."""
+
+    memory: Memory
+    findings: tuple[Finding, ...] = ()
+
+
+def describe(
+    graph: Graph, runtime: Runtime, arena: Arena, kernels: str, core: Core | None, options: Options
+) -> Described:
+    """Memory under the order and in-place strategy of `options`; `arena` is the runtime's own.
+
+    With `options.detail` the plan and the table of strategies are added. Raises UsageError for a plan that the model
+    or the options do not allow, ModelError for a graph that cannot be planned.
+    """
+    planner = _Planner(graph, runtime, arena, kernels, core, options.time_limit)
+    findings: list[Finding] = []
+    memory = _as_it_is(graph, arena, options.detail)
+    if (options.order, options.in_place) != AS_IT_IS:
+        memory = planner.planned(options.order, options.in_place, options.detail)
+    if options.detail:
+        try:
+            memory = msgspec.structs.replace(memory, strategies=planner.table())
+        except McuprofError as error:
+            findings.append(Finding("M111", "note", f"no orders and strategies compared: the model {error}"))
+            memory = msgspec.structs.replace(memory, strategies=())
+    return Described(memory, tuple(findings))
+
+
+def _as_it_is(graph: Graph, arena: Arena, detail: bool) -> Memory:
+    live = _live_bytes(arena)
+    stored = any(request.offset != runtimes.ONLINE for request in arena.requests)
+    # A plan in the file may share bytes, where live bytes bound nothing; the largest buffer always does.
+    largest = max((request.nbytes for request in arena.requests), default=0)
+    bound = largest if stored else max(live.values(), default=0)
+    certificate = "none: plan stored in the model" if stored else _certificate(arena.head_bytes, bound)
+    return _memory(graph, arena, AS_IT_IS, bound, certificate, live, (), detail)
+
+
+def _memory(
+    graph: Graph,
+    arena: Arena,
+    scheme: tuple[str, str],
+    bound: int,
+    certificate: str,
+    live: dict[int, int],
+    order: Sequence[int],
+    detail: bool,
+) -> Memory:
+    return Memory(
+        order=scheme[0],
+        in_place=scheme[1],
+        arena_bytes=arena.arena_bytes,
+        head_bytes=arena.head_bytes,
+        tail_bytes=arena.tail.nbytes,
+        min_arena_bytes=arena.min_arena_bytes,
+        stack_bytes=None,
+        lower_bound_bytes=bound,
+        certificate=certificate,
+        peak=_peak(graph, arena, live, order),
+        regions=(),
+        plan=_placements(graph, arena) if detail else msgspec.UNSET,
+    )
+
+
+class _Planner:
+    """Plans of one graph for one firmware, and what the runtime makes of them."""
+
+    def __init__(
+        self, graph: Graph, runtime: Runtime, arena: Arena, kernels: str, core: Core | None, time_limit: float
+    ) -> None:
+        self.graph, self.runtime, self.kernels, self.core = graph, runtime, kernels, core
+        self.scratch = arena.scratch(len(graph.ops))
+        self.sharing = runtime.sharing(kernels, core)
+        self.time_limit = time_limit
+
+    def planned(self, order: str, in_place: str, detail: bool) -> Memory:
+        """What the runtime uses when the model carries the best plan of this order and strategy."""
+        from mcuprof import memory
+
+        self._check_subgraphs()
+        plan = memory.plan(
+            self.graph,
+            order,  # type: ignore[arg-type]  # memory.plan refuses what is no order
+            in_place,
+            alignment=ALIGNMENT,
+            scratch=self.scratch,
+            sharing=self.sharing,
+            time_limit=self.time_limit,
+        )
+        written, arena = self._obeyed(plan)
+        certificate = plan.certificate if arena.head_bytes == plan.arena_bytes else "none: scratch lies elsewhere"
+        scheme = (order, in_place)
+        return _memory(
+            written, arena, scheme, plan.lower_bound_bytes, certificate, _live_bytes(arena), plan.order, detail
+        )
+
+    def table(self) -> tuple[Strategy, ...]:
+        """Every order and strategy: the head that the runtime would have, with bound and proof."""
+        from mcuprof import memory
+
+        self._check_subgraphs()
+        plans = memory.strategies(
+            self.graph,
+            alignment=ALIGNMENT,
+            scratch=self.scratch,
+            sharing=self.sharing,
+            time_limit=self.time_limit,
+        )
+        return tuple(self._row(plan) for plan in plans)
+
+    def _row(self, plan: MemoryPlan) -> Strategy:
+        _, arena = self._obeyed(plan)
+        same = arena.head_bytes == plan.arena_bytes
+        certificate = plan.certificate if same else "none: scratch lies elsewhere"
+        return Strategy(
+            plan.schedule, plan.strategy, arena.head_bytes, plan.lower_bound_bytes, certificate, (self.runtime.name,)
+        )
+
+    def _obeyed(self, plan: MemoryPlan) -> tuple[Graph, Arena]:
+        """The runtime's own arena for a model that carries `plan`: it places scratch around it by itself."""
+        written = self.runtime.with_plan(self.graph, plan.order, plan.offsets)
+        return written, self.runtime.arena(written, library=self.kernels, core=self.core)
+
+    def _check_subgraphs(self) -> None:
+        if self.graph.subgraphs:
+            raise UsageError("has several subgraphs, for which stored plans are not reliable")
+
+
+def _live_bytes(arena: Arena) -> dict[int, int]:
+    """Scope → bytes of all buffers that are live in it, for the scopes that operators open."""
+    changes: Counter[int] = Counter()
+    for request in arena.requests:
+        changes[request.first] += request.nbytes
+        changes[request.last + 1] -= request.nbytes
+    live = 0
+    found: dict[int, int] = {}
+    for scope in sorted({*changes, *arena.scopes}):
+        live += changes[scope]
+        if scope in arena.scopes:
+            found[scope] = live
+    return found
+
+
+def _certificate(head: int, bound: int) -> str:
+    """Whether these offsets are as good as any for this order without sharing bytes."""
+    if head <= bound or not bound:
+        return "optimal: bound"
+    return f"gap {100 * (head - bound) / bound:.1f} %"
+
+
+def _peak(graph: Graph, arena: Arena, live: dict[int, int], order: Sequence[int]) -> Peak | None:
+    """The operator at which most is live; `order` maps positions to the file's operator indices, for a moved order."""
+    if not live:
+        return None
+    scope = max(live, key=lambda scope: (live[scope], -scope))
+    subgraph, index = arena.scopes[scope]
+    op = (graph, *graph.subgraphs)[subgraph].ops[index]
+    buffers = [request for request in arena.requests if request.first <= scope <= request.last]
+    tensors = sorted(
+        (PeakTensor(_name(graph, request), request.nbytes) for request in buffers),
+        key=lambda tensor: (-tensor.bytes, tensor.name),
+    )
+    place = order[index] if order and subgraph == 0 else index
+    return Peak(place, op.kind, live[scope], tuple(tensors))
+
+
+def _placements(graph: Graph, arena: Arena) -> tuple[Placement, ...]:
+    """The head's plan, times as indices of the main graph's operators (buffers of subgraphs: of their caller)."""
+    starts = sorted(scope for scope, (subgraph, _) in arena.scopes.items() if subgraph == 0)
+
+    def operator(scope: int) -> int:
+        position = bisect_right(starts, scope) - 1
+        return arena.scopes[starts[position]][1] if position >= 0 else 0
+
+    rows = (
+        Placement(_name(graph, request), request.nbytes, offset, operator(request.first), operator(request.last))
+        for request, offset in zip(arena.requests, arena.offsets, strict=True)
+    )
+    return tuple(sorted(rows, key=lambda row: (row.first, row.offset, row.tensor)))
+
+
+def _name(graph: Graph, request: runtimes.Request) -> str:
+    owner = (graph, *graph.subgraphs)[request.subgraph]
+    if request.tensor is not None:
+        return owner.tensors[request.tensor].name
+    kind = owner.ops[request.op].kind if request.op is not None else ""
+    return f"scratch of operator {request.op} ({kind})"
