@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mcuprof import cost, runtimes
+from mcuprof.analysis import waste
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
 from mcuprof.document import (
     Finding,
@@ -36,8 +37,8 @@ class Options:
     """What to assume of the firmware. `kernels` None means what the device's vendor ships.
 
     `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
-    where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan and the
-    strategies table to the result; `time_limit` bounds the search for plans, in seconds.
+    where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan, the
+    strategies table and what no output needs to the result; `time_limit` bounds the search for plans, in seconds.
     """
 
     runtime: str = "tflm"
@@ -93,6 +94,7 @@ class Study:
     bill: cost.FlashBill | cost.NoData | None
     work: cost.Work | cost.NoData | None
     findings: tuple[Finding, ...]
+    waste: waste.Waste | None = None
 
     def on(self, device: Device | None) -> Result:
         """The result for a device of this setting, not yet judged."""
@@ -102,7 +104,8 @@ class Study:
         regions, found = place(memory.min_arena_bytes, stack, device, options.reserve, options.arena_regions)
         flash, flash_found = _flash(self.facts.bytes, self.bill, device)
         latency, reason = _latency(self.work, device)
-        findings = (*self.findings, *found, *flash_found)
+        wasted = waste.findings(self.waste, latency) if self.waste else ()
+        findings = (*self.findings, *found, *flash_found, *wasted)
         return Result(
             model=self.facts,
             target=Target(
@@ -143,6 +146,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
             *_arena_findings(arena, kernels),
             *described.findings,
         ),
+        waste=waste.waste_of(graph) if options.detail else None,
     )
 
 

@@ -243,6 +243,19 @@ _ALL = (
         "Identities, reshapes to the same shape, pairs that cancel: a copy each.",
         "Remove them when exporting the model.",
     ),
+    Explanation(
+        "D605",
+        "channels that hold the same value for every input",
+        "Interval analysis of the integer weights shows that no input changes them: filters of zeros, or biases beyond "
+        "what the clamp lets through.",
+        "Remove them: mcuprof plan --prune-dead does, with equal outputs.",
+    ),
+    Explanation(
+        "D606",
+        "padding that costs an operator",
+        "A PAD before a VALID convolution does what SAME padding does without a copy of the tensor.",
+        "Export with SAME padding, or let mcuprof plan --prune-dead fold it.",
+    ),
     # verification
     Explanation(
         "V601",

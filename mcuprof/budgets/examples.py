@@ -44,6 +44,8 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "D602": "Two branches that both begin with the same RESHAPE of the same tensor.",
         "D603": "SHAPE, STRIDED_SLICE and PACK compute a reshape's target, which never changes.",
         "D604": "A TRANSPOSE to NCHW followed by one back to NHWC, left by a converter.",
+        "D605": "The reference VWW model: 1,715 of its channels are constant, half of its MACs feed them.",
+        "D606": "ZeroPadding2D before a convolution of stride 2, as Keras' MobileNetV2 has it.",
         "V601": "Element 17 of the output is -3 here and -4 in LiteRT: a requantization that rounds twice.",
         "V602": "An ADD whose output was placed over an input that a later operator still reads.",
         "V603": "mcuprof verify where neither tflite-micro nor ai-edge-litert is installed.",
