@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from mcuprof.graph import Graph, Op
 from mcuprof.ops import macs
 from mcuprof.ops.geometry import window
-from mcuprof.ops.intervals import MAX_ELEMENTS, Interval, Intervals, bounded, intervals
+from mcuprof.ops.interval import MAX_ELEMENTS, Interval, Intervals, bounded
+from mcuprof.ops.intervals import intervals
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 

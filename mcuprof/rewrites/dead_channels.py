@@ -17,7 +17,7 @@ integer; the order of integer sums does not matter. Constants hold for kernels t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ from mcuprof.graph import ABSENT, DType, Graph, Op, Quantization, Tensor
 from mcuprof.ops.activation import POINTWISE
 from mcuprof.ops.elementwise import ELEMENTWISE
 from mcuprof.ops.geometry import window
-from mcuprof.ops.intervals import Intervals, filters, intervals
+from mcuprof.ops.interval import Intervals
+from mcuprof.ops.interval_products import filters
+from mcuprof.ops.intervals import intervals
 from mcuprof.ops.kernel import Array, is_onnx, zero_of
 from mcuprof.rewrites.channels import MAX_CHANNELS, Channels, channels_of, features, width
 from mcuprof.rewrites.edit import Draft, constant
@@ -57,7 +59,7 @@ def _survey(graph: Graph) -> tuple[Channels, list[_Reader], Mask]:
     """Links, readers, and which channels stay."""
     known = intervals(graph)
     channels = channels_of(graph)
-    readers = [reader for op in graph.ops if (reader := _Reader.of(graph, channels, known, op)) is not None]
+    readers = [reader for op in graph.ops if (reader := _reader(graph, channels, known, op)) is not None]
     while True:
         kept = _kept(channels, readers)
         empty = _emptied(graph, channels, kept)
@@ -88,50 +90,22 @@ def _emptied(graph: Graph, channels: Channels, kept: Mask) -> int | None:
     return next((index for index in used if not kept[channels.of(index)].any()), None)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Reader:
-    """A convolution or dense layer and what each of its input channels means to it."""
+    """A convolution or dense layer and what each of its input channels means to it.
 
-    def __init__(self, op: Op, inputs: Array, outputs: Array, weights: Array, values: Array, foldable: Mask) -> None:
-        self.op = op
-        self.inputs, self.outputs = inputs, outputs
-        self.weights = weights  # [Cin, Cout]: sums over taps or features, for folding
-        self.values = values  # x − zero point of constant channels, 0 for the others
-        self.foldable = foldable
-        self.connected: Mask = np.zeros(0, np.bool_)  # [Cin, Cout]: any weight that is not zero
+    `inputs` and `outputs` number their channels. [Cin, Cout]: `weights` are summed over taps or features, `connected`
+    says where any weight is not zero. [Cin]: `values` are x − zero point where that is constant, 0 elsewhere, and
+    `foldable` says which of them may move into the bias.
+    """
 
-    @classmethod
-    def of(cls, graph: Graph, channels: Channels, known: Intervals, op: Op) -> _Reader | None:
-        """None for operators that link or pin their channels."""
-        if op.kind not in ("CONV_2D", "FULLY_CONNECTED"):
-            return None
-        inputs, outputs = channels.of(op.inputs[0]), channels.of(op.outputs[0])
-        if channels.pinned[inputs].all():
-            return None
-        x = graph.input(op)
-        if op.kind == "CONV_2D":
-            w = window(graph, op)
-            parts, padded = filters(graph, op, w), w.padded
-        else:
-            matrix, padded = filters(graph, op)[0], False
-            order = features(x, len(matrix))
-            if order is None:
-                return None
-            parts = matrix.reshape(-1, width(x), matrix.shape[-1])
-        low, high = (np.broadcast_to(side, width(x)) for side in known[op.inputs[0]].along(-1))
-        values = np.where(low == high, low - zero_of(x), 0)
-        foldable = (low == high) & ((values == 0) | (not padded))
-        reader = cls(op, inputs, outputs, parts.sum(axis=0), values, foldable)
-        reader.connected = (parts != 0).any(axis=0)
-        if not reader._bias_holds(graph):
-            reader.foldable = foldable & (values == 0)
-        return reader
-
-    def _bias_holds(self, graph: Graph) -> bool:
-        """True when the bias plus whatever may be folded into it stays within int32."""
-        tensor = graph.tensor(self.op, 2)
-        bias = 0 if tensor is None else np.abs(tensor.array().astype(np.int64)).reshape(-1)
-        reach = np.abs(self.weights * np.where(self.foldable, self.values, 0)[:, None]).sum(axis=0)
-        return bool((bias + reach <= _INT32).all())
+    op: Op
+    inputs: Array
+    outputs: Array
+    weights: Array
+    connected: Mask
+    values: Array
+    foldable: Mask
 
     def dispensable(self, kept_outputs: Mask) -> Mask:
         """Input channels that this operator can do without."""
@@ -141,6 +115,31 @@ class _Reader:
         """What the removed inputs add to each output: int64 [Cout]."""
         gone = np.where(self.foldable & ~kept_inputs, self.values, 0)
         return (gone @ self.weights).astype(np.int64)
+
+
+def _reader(graph: Graph, channels: Channels, known: Intervals, op: Op) -> _Reader | None:
+    """None for operators that link or pin their channels, or whose inputs stay anyway."""
+    if op.kind not in ("CONV_2D", "FULLY_CONNECTED") or channels.pinned[channels.of(op.inputs[0])].all():
+        return None
+    x = graph.input(op)
+    padded = op.kind == "CONV_2D" and window(graph, op).padded
+    parts = filters(graph, op, window(graph, op)) if op.kind == "CONV_2D" else filters(graph, op)
+    parts = parts.reshape(-1, width(x), parts.shape[-1])
+    low, high = (np.broadcast_to(side, width(x)) for side in known[op.inputs[0]].along(-1))
+    values = np.where(low == high, low - zero_of(x), 0)
+    weights = parts.sum(axis=0)
+    foldable = (low == high) & ((values == 0) | (not padded))
+    if not _bias_holds(graph, op, weights * np.where(foldable, values, 0)[:, None]):
+        foldable &= values == 0
+    connected = (parts != 0).any(axis=0)
+    return _Reader(op, channels.of(op.inputs[0]), channels.of(op.outputs[0]), weights, connected, values, foldable)
+
+
+def _bias_holds(graph: Graph, op: Op, terms: Array) -> bool:
+    """True when the bias plus whichever of the `terms` [Cin, Cout] are folded into it stays within int32."""
+    tensor = graph.tensor(op, 2)
+    bias = 0 if tensor is None else np.abs(tensor.array().astype(np.int64)).reshape(-1)
+    return bool((bias + np.abs(terms).sum(axis=0) <= _INT32).all())
 
 
 # Rebuilding -----------------------------------------------------------------------------------------------------

@@ -199,3 +199,24 @@ def test_the_analysis_is_quick() -> None:
         dead_compute(graph)
         times.append(time.process_time() - start)
     assert min(times) < 0.2
+
+
+def test_a_gather_by_computed_indices_takes_from_anywhere() -> None:
+    """Entries 0 and 9 at the ends of the index's range, −128 and 127 between: an analysis of the ends alone is wrong."""
+    data = np.array([0, 127, -128, 9], np.int8)
+    graph = Graph(
+        "gather",
+        (
+            tensor("x", [4], scale=[1.0], zero_point=[0]),
+            tensor("i", [2], DType.INT16),
+            tensor("y", [2], scale=[1.0], zero_point=[0]),
+            tensor("c", [4], data=data.tobytes(), scale=[1.0], zero_point=[0]),
+            tensor("z", [2], scale=[1.0], zero_point=[0]),
+        ),
+        (op("GATHER", (0, 1), (2,), {"axis": 0}), op("GATHER", (3, 1), (4,), {"axis": 0})),
+        (0, 1),
+        (2, 4),
+        Origin(format="tflite"),
+    )
+    known = intervals(graph)
+    assert all((known[index].low.min(), known[index].high.max()) == (-128, 127) for index in (2, 4))

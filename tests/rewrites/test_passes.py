@@ -14,7 +14,9 @@ from mcuprof.readers import read
 from mcuprof.rewrites import cancel_pairs, fold_padding, prune, remove_unused, simplify
 from mcuprof.runner import Session
 from mcuprof.runner.inputs import random_inputs
-from tests.corpus import model, needs_shared
+from mcuprof.runner.oracles import open_oracle
+from mcuprof.writers.tflite_model import refusal
+from tests.corpus import model, models, needs_shared
 from tests.graphs import Affine, op, tensor
 from tests.ops.test_intervals import extreme_inputs
 from tests.random_networks import random_network
@@ -345,3 +347,28 @@ def test_models_with_nothing_to_remove_come_back_as_they_are(name: str) -> None:
     after, summary = prune(graph)
     assert not summary.changed
     assert after is graph
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        entry.name
+        for entry in models()
+        if entry.row["runs_tflm"] == "yes" and entry.row["format"] == "tflite" and entry.row["kind"] != "adversarial"
+    ],
+)
+def test_every_pruned_model_of_the_corpus_in_tflite_micro(name: str) -> None:
+    graph = read(model(name).path)
+    after, summary = prune(graph)
+    if not summary.changed:
+        pytest.skip("nothing to remove")
+    if (reason := refusal(after)) is not None:
+        pytest.skip(reason)
+    ours, theirs = open_oracle("tflm", graph), on_tflm(after)
+    for seed in range(20):
+        inputs = random_inputs(graph, seed)
+        moved = {new: inputs[old] for old, new in zip(graph.inputs, after.inputs, strict=True)}
+        before, now = ours.run(inputs), theirs.run(moved)
+        for old, new in zip(graph.outputs, after.outputs, strict=True):
+            assert np.array_equal(before[old], now[new])
