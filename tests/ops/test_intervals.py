@@ -202,7 +202,7 @@ def test_the_analysis_is_quick() -> None:
 
 
 def test_a_gather_by_computed_indices_takes_from_anywhere() -> None:
-    """Entries 0 and 9 at the ends of the index's range, −128 and 127 between: an analysis of the ends alone is wrong."""
+    """Its ends, 0 and 9, lie between what the indices in the middle reach."""
     data = np.array([0, 127, -128, 9], np.int8)
     graph = Graph(
         "gather",
