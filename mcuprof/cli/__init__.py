@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "analyze": ("mcuprof.cli.analyze", "everything: memory timeline, strategies, cost per layer, flash bill"),
         "plan": ("mcuprof.cli.plan", "a better memory plan, written into the model for the stock runtime"),
         "ops": ("mcuprof.cli.ops", "operators, versions, support, and the resolver in C++"),
+        "verify": ("mcuprof.cli.verify", "integer kernels inside the planned arena, compared with other runtimes"),
         "diff": ("mcuprof.cli.diff", "what changed between two models, increases first"),
         "baseline": ("mcuprof.cli.baseline", "record what models take, and fail when they grow"),
         "init": ("mcuprof.cli.init", "write a config for the models found here, and the pre-commit hook"),

@@ -142,5 +142,12 @@ def tell(message: str) -> None:
         sys.stderr.flush()
 
 
+def tell_again(message: str, *, last: bool) -> None:
+    """`message` over the one before it on stderr, for a terminal; `last` ends the line."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write("\r" + Page(unicode=False).clean(message) + ("\n" if last else ""))
+        sys.stderr.flush()
+
+
 def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
