@@ -35,8 +35,7 @@ from mcuprof.ops.sums import Sums, float_sums, product
 
 def fully_connected_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     """[batch, out], or the input's leading dimensions + [out] with `keep_num_dims`."""
-    rows, columns = inputs[1]
-    out, depth = (columns, rows) if op.integer("transposed") else (rows, columns)
+    out, depth = weights_shape(op, inputs[1])
     x = inputs[0]
     if op.integer("keep_num_dims") or op.integer("transposed"):
         return ((*x[:-1], out),)
@@ -45,9 +44,14 @@ def fully_connected_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[S
 
 def fully_connected_macs(graph: Graph, op: Op) -> int:
     """Output elements × depth of the weights."""
-    weights = graph.input(op, 1)
-    depth = weights.shape[0 if op.integer("transposed") else -1] if weights.shape else 0
+    _, depth = weights_shape(op, graph.input(op, 1).shape)
     return graph.output(op).elements * depth
+
+
+def weights_shape(op: Op, shape: Shape) -> tuple[int, int]:
+    """(out, depth) of a FULLY_CONNECTED's weights, whichever way round they are stored. Raises ValueError by rank."""
+    rows, columns = shape
+    return (columns, rows) if op.integer("transposed") else (rows, columns)
 
 
 def batch_matmul_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:

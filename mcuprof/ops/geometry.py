@@ -65,7 +65,7 @@ def window(graph: Graph, op: Op) -> Window:
     an input is absent and ValueError when ranks do not fit.
     """
     nchw = op.text("layout", "NHWC") == "NCHW"
-    x, weights = _operands(graph, op, nchw)
+    x, weights = operands(graph, op)
     batch, in_h, in_w, in_c = spatial(x.shape, nchw)
     _, out_h, out_w, out_c = spatial(graph.output(op).shape, nchw)
     kernel_h, kernel_w = kernel_size(op, weights, nchw)
@@ -111,8 +111,9 @@ def kernel_size(op: Op, weights: Tensor | None, nchw: bool) -> tuple[int, int]:
     return (shape[1], shape[2]) if len(shape) == 4 else (1, shape[1])
 
 
-def _operands(graph: Graph, op: Op, nchw: bool) -> tuple[Tensor, Tensor | None]:
-    if op.kind == "TRANSPOSE_CONV" and not nchw:
+def operands(graph: Graph, op: Op) -> tuple[Tensor, Tensor | None]:
+    """(x, weights) of a window operator, wherever its format keeps them. Raises LookupError when x is absent."""
+    if op.kind == "TRANSPOSE_CONV" and op.text("layout", "NHWC") != "NCHW":
         return graph.input(op, 2), graph.input(op, 1)
     return graph.input(op, 0), graph.tensor(op, 1)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,8 @@ from mcuprof.graph import DType, Graph
 from mcuprof.hardware import Core, load_core
 from mcuprof.readers import read
 from mcuprof.runtimes.tflm import arena
-from mcuprof.runtimes.tflm.abi import HOST64
+from mcuprof.runtimes.tflm.abi import ARM, HOST64
+from mcuprof.runtimes.tflm.kernels import rules as kernel_rules
 from tests.corpus import Model, model, models, needs_shared, table
 from tests.graphs import graph, op, tensor
 
@@ -170,3 +173,49 @@ def test_int4_weights_are_unpacked_into_scratch() -> None:
     conv = op("CONV_2D", (0, 1), (2,), {"stride_h": 1, "stride_w": 1, "padding": "VALID"})
     found = arena(graph([x, weights, y], [conv], (0,), (2,)), library="reference", core=None)
     assert [request.nbytes for request in found.requests] == [48, 16, 288]
+
+
+TWINS = ("ds_cnn", "mobilenet_v1_025_96", "resnet8", "autoencoder", "inception", "digits")
+ALLOCATING = (
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "AVERAGE_POOL_2D",
+    "MAX_POOL_2D",
+    "CONCATENATION",
+    "ADD",
+)
+
+
+@pytest.mark.parametrize("form", ["qdq", "qop"])
+@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize(
+    ("library", "core"),
+    [("reference", "cortex-m4"), ("cmsis-nn", "cortex-m4"), ("cmsis-nn", "cortex-m55"), ("esp-nn", "xtensa-lx6")],
+)
+def test_kernels_of_an_onnx_file_allocate_what_its_tflite_twin_does(
+    library: str, core: str, name: str, form: str
+) -> None:
+    """The same network in the other layout: OIHW weights and NCHW tensors are no reason to allocate less."""
+    rules = kernel_rules(library, load_core(core))
+
+    def allocations(graph: Graph) -> Counter[object]:
+        ops = [op for op in graph.ops if op.kind in ALLOCATING]
+        return Counter((op.kind, rules[op.kind](graph, op, ARM)) for op in ops)
+
+    samples = Path(__file__).resolve().parents[2] / "samples"
+    twin = allocations(read(samples / f"{name}_int8.tflite"))
+    assert allocations(read(samples / f"{name}_{form}.onnx")) == twin
+
+
+def test_weights_stored_the_other_way_round_have_the_same_tables() -> None:
+    """ONNX MatMul keeps [in, out]: 3 outputs over a depth of 20, one multiplier and one shift each."""
+    weights = tensor("w", (20, 3), data=bytes(60), scale=(0.1, 0.2, 0.3), zero_point=(0, 0, 0))
+    tensors = [
+        tensor("x", (1, 20), scale=(1,), zero_point=(0,)),
+        weights,
+        tensor("y", (1, 3), scale=(1,), zero_point=(0,)),
+    ]
+    dense = op("FULLY_CONNECTED", (0, 1), (2,), {"transposed": True})
+    made = kernel_rules("reference", None)["FULLY_CONNECTED"](graph(tensors, [dense], (0,), (2,)), dense, ARM)
+    assert made.prepare == (12, 12)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from mcuprof.graph import DType, Graph, Op
-from mcuprof.ops.geometry import Window, window
+from mcuprof.ops.dense import weights_shape
+from mcuprof.ops.geometry import Window, operands, window
 from mcuprof.runtimes.tflm.abi import ARM
 from mcuprof.runtimes.tflm.kernels import reference
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rule, Rules, data
@@ -44,9 +45,8 @@ def rules(variant: Variant) -> Rules:
 
 def convolution(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """The reference record plus a buffer index; scratch by arm_convolve_wrapper_*_get_buffer_size."""
-    channels = graph.input(op, 1).shape[0]
     scratch = _convolution_scratch(graph, op, variant)
-    return KernelMemory((60,), (4 * channels,) * 2, (scratch,) if scratch else ())
+    return KernelMemory((60,), reference.channel_tables(graph, op), (scratch,) if scratch else ())
 
 
 def _convolution_scratch(graph: Graph, op: Op, variant: Variant) -> int:
@@ -89,9 +89,8 @@ def _is_1xn(w: Window) -> bool:
 
 def depthwise(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """The reference record plus a buffer index; scratch by arm_depthwise_conv_wrapper_*_get_buffer_size."""
-    channels = graph.input(op, 1).shape[3]
     scratch = _depthwise_scratch(graph, op, variant)
-    return KernelMemory((60,), (4 * channels,) * 2, (scratch,) if scratch else ())
+    return KernelMemory((60,), reference.channel_tables(graph, op), (scratch,) if scratch else ())
 
 
 def _depthwise_scratch(graph: Graph, op: Op, variant: Variant) -> int:
@@ -128,7 +127,7 @@ def fully_connected(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     tables = reference.fully_connected(graph, op, ARM).prepare
     if x.dtype is not DType.INT8:
         return KernelMemory((72,), tables)
-    outputs, depth = weights.shape[0], weights.shape[-1]
+    outputs, depth = weights_shape(op, weights.shape)
     if len(graph.output(op).shape) > 2 and depth % 4 == 0 and weights.dtype is DType.INT8:
         # Run as a 1×1 convolution; per-tensor weights get made-up per-channel tables.
         return KernelMemory((72,), tables, () if tables else (8 * outputs,))
@@ -141,7 +140,7 @@ def average_pool(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """The reference record plus a buffer index; one int32 per channel of scratch where there is no MVE."""
     x = graph.input(op)
     scratch = variant == "dsp" and x.dtype in _QUANTIZED
-    return KernelMemory((36,), (), (4 * x.shape[-1],) if scratch else ())
+    return KernelMemory((36,), (), (4 * window(graph, op).in_c,) if scratch else ())
 
 
 def softmax(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
@@ -170,7 +169,7 @@ def lstm(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
 def transpose_convolution(graph: Graph, op: Op, variant: Variant) -> KernelMemory:
     """int8 by arm_transpose_conv_s8_get_buffer_size and its reverse-convolution path; other types as the reference."""
     memory = reference.transpose_convolution(graph, op, ARM)
-    if graph.input(op, 2).dtype is not DType.INT8:
+    if operands(graph, op)[0].dtype is not DType.INT8:
         return KernelMemory((80,), memory.prepare, memory.scratch)
     w = window(graph, op)
     scratch: tuple[int, ...]

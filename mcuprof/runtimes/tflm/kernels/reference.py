@@ -6,6 +6,8 @@ Record sizes are those of the structures in each ABI (abi.py); three numbers are
 from __future__ import annotations
 
 from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops.dense import weights_shape
+from mcuprof.ops.geometry import operands, window
 from mcuprof.ops.operator import ShapeUnknown
 from mcuprof.ops.reduce import reduction_axes
 from mcuprof.runtimes.tflm.abi import HOST64, Abi
@@ -17,24 +19,27 @@ SOFTMAX_LUT_BYTES = 513 * 2  # two int16 tables for int16 inputs (softmax_common
 def convolution(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """OpDataConv and two per-channel tables (multiplier, shift), allocated for every type; int4 weights unpacked."""
     record = target.pick((56, 56, 80))
-    weights = graph.input(op, 1)
-    channels = weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
-    return KernelMemory((record,), (4 * channels,) * 2, unpacked(weights))
+    return KernelMemory((record,), channel_tables(graph, op), unpacked(graph.input(op, 1)))
 
 
 def transpose_convolution(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     """As convolution, plus an accumulator per output element: int32 for int8, int64 and a widened bias for int16."""
-    x, output = graph.input(op, 2), graph.output(op)
+    (x, _), output = operands(graph, op), graph.output(op)
     scratch: tuple[int, ...] = ()
     if x.dtype is DType.INT8:
         scratch = (4 * output.elements,)
     elif x.dtype is DType.INT16:
         scratch = (8 * output.elements,)
-        bias = graph.tensor(op, 3)
+        bias = graph.tensor(op, len(op.inputs) - 1)
         if bias is not None and bias.dtype is DType.INT16:
             scratch = (*scratch, 8 * bias.elements)
-    channels = graph.input(op, 1).shape[0]
-    return KernelMemory((target.pick((76, 76, 88)),), (4 * channels,) * 2, scratch)
+    return KernelMemory((target.pick((76, 76, 88)),), channel_tables(graph, op), scratch)
+
+
+def channel_tables(graph: Graph, op: Op) -> tuple[int, int]:
+    """Multiplier and shift (int32) per output channel of a convolution, in any layout."""
+    size = 4 * window(graph, op).out_c
+    return size, size
 
 
 def fully_connected(graph: Graph, op: Op, target: Abi) -> KernelMemory:
@@ -42,7 +47,7 @@ def fully_connected(graph: Graph, op: Op, target: Abi) -> KernelMemory:
     weights = graph.input(op, 1)
     tables: tuple[int, ...] = ()
     if weights.quantization is not None and weights.quantization.per_channel and weights.dtype.is_integer:
-        tables = (4 * weights.shape[0],) * 2
+        tables = (4 * weights_shape(op, weights.shape)[0],) * 2
     return KernelMemory((target.pick((48, 48, 72)),), tables, unpacked(weights))
 
 
