@@ -44,7 +44,7 @@ SUBGRAPH_ALLOCATIONS = (8, 8, 24)
 EVAL_TENSOR = (12, 12, 24)
 NODE_AND_REGISTRATION = (32, 32, 64)
 SCRATCH_HANDLE = (4, 4, 8)
-TENSOR = (32, 36, 64)
+TENSOR = (32, 40, 64)
 AFFINE_QUANTIZATION = (12, 12, 24)
 
 # Needed while the plan is computed, in the space of the head: request and allocation records, planner lists.
