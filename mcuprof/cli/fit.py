@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcuprof.budgets import Limits, fit
 from mcuprof.cli import output
-from mcuprof.cli.options import Parser, as_type, parse_input_shape
+from mcuprof.cli.options import Parser, add_input_shape_option, as_type
 from mcuprof.cli.pipeline import read_model, tool
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
 from mcuprof.fit_document import FitReport
@@ -32,14 +32,7 @@ def run(arguments: list[str]) -> int:
     target.add_argument("--kernels", help="kernel library (default: what each device's vendor ships)")
     target.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="budget, such as 50ms")
     target.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
-    target.add_argument(
-        "--input-shape",
-        action="append",
-        default=[],
-        type=as_type(parse_input_shape),
-        metavar="NAME:1x96x96x3",
-        help="shape of an input that the model leaves open",
-    )
+    add_input_shape_option(target)
     group = parser.add_argument_group("output")
     group.add_argument("-f", "--format", choices=FIT_FORMATS, default="text", help="default: text")
     group.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")

@@ -90,7 +90,17 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
     plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
     plan.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help="for the search (default: 10s)")
-    plan.add_argument(
+    add_input_shape_option(plan)
+    budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
+    budgets.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
+    budgets.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
+    budgets.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
+    budgets.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
+
+
+def add_input_shape_option(group: argparse._ActionsContainer) -> None:
+    """--input-shape, once per input."""
+    group.add_argument(
         "--input-shape",
         action="append",
         default=[],
@@ -98,11 +108,6 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:1x96x96x3",
         help="shape of an input that the model leaves open",
     )
-    budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
-    budgets.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
-    budgets.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
-    budgets.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="such as 50ms")
-    budgets.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:

@@ -10,46 +10,10 @@ import pytest
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops.sharing import share
 from tests.corpus import DATA, needs_shared
+from tests.distances import graph_of
 
 DISTANCES = DATA / "overlap_distances.csv"
 REFERENCE_LIBRARIES = ("own reference loops", "esp-nn ansi", "esp-nn generic opt")
-KINDS = {
-    "conv": "CONV_2D",
-    "dwconv": "DEPTHWISE_CONV_2D",
-    "fc": "FULLY_CONNECTED",
-    "add": "ADD",
-    "mul": "MUL",
-    "avgpool": "AVERAGE_POOL_2D",
-    "maxpool": "MAX_POOL_2D",
-    "softmax": "SOFTMAX",
-}
-
-
-def graph_of(row: dict[str, str]) -> tuple[Graph, Op]:
-    """The one-operator graph that a row of the table describes."""
-    family, width = row["kernel"].split("_")
-    dtype = DType.INT16 if width == "s16" else DType.INT8
-    n = {
-        key: int(value) for key, value in row.items() if key[:3] in ("in_", "out", "k_h", "k_w", "str", "pad") and value
-    }
-    kind = KINDS[family]
-    tensors = [Tensor("x", (1, n["in_h"], n["in_w"], n["in_c"]), dtype)]
-    target = Tensor("y", (1, n["out_h"], n["out_w"], n["out_c"]), dtype)
-    attributes: dict[str, str | int | tuple[int, ...]] = {
-        "stride_h": n["stride_h"],
-        "stride_w": n["stride_w"],
-        "padding": "EXPLICIT",
-        "pads": (n["pad_h"], n["pad_w"], 0, 0),
-    }
-    if kind.endswith("POOL_2D"):
-        attributes |= {"filter_h": n["k_h"], "filter_w": n["k_w"]}
-    if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-        outer, inner = (1, n["out_c"]) if kind.startswith("D") else (n["out_c"], n["in_c"])
-        tensors.append(Tensor("w", (outer, n["k_h"], n["k_w"], inner), dtype, data=memoryview(b"")))
-    if kind in ("ADD", "MUL"):
-        tensors.append(Tensor("x2", tensors[0].shape, dtype))
-    op = Op(kind, tuple(range(len(tensors))), (len(tensors),), attributes)
-    return Graph("row", (*tensors, target), (op,), (0,), (len(tensors),)), op
 
 
 @needs_shared
