@@ -61,9 +61,10 @@ class Anchor:
             return self._calibrated_basis(clock_hz)
         where = ", ".join(sorted(self.boards))
         here = "" if self.boards.get(device) == clock_hz else ", not this board and clock: wider band"
+        error = "nothing to hold out" if self.median is None else f"median error {self.median:.0%} on unseen models"
         return (
             f"modelled: {self.cpi:.3g} cycles per instruction from {self.rows} published latencies on {where}{here} "
-            f"({self.source}; {self.note}), median error {self.median or 0.0:.0%} on unseen models"
+            f"({self.source}; {self.note}), {error}"
         )
 
     def _calibrated_basis(self, clock_hz: int | None) -> str:

@@ -4,7 +4,7 @@ Sizes are those of TFLM firmwares linked with `--gc-sections` (core -Os, kernels
 stripped, newlib-nano, GCC 12.2; default kernel registrations, which link the code of every type). `device_db/flash/`
 holds, per operator, the object files that a firmware with that operator alone pulls in. An object that several
 operators of the model need is paid once, in its own line. Linked firmwares of seven models are met within 3 %
-(`tests/cost/test_flash.py`); on another core than the linked one the basis says which build stands in.
+(`tests/cost/test_footprint.py`); on another core than the linked one the basis says which build stands in.
 """
 
 from __future__ import annotations
