@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcuprof.cli.options import (
+    IO,
     Parser,
     add_analysis_options,
     add_output_options,
@@ -18,6 +19,12 @@ def run(arguments: list[str]) -> int:
     parser = Parser("analyze", "Everything: memory timeline, orders and strategies, cost per layer, flash bill.")
     parser.add_argument("model", metavar="MODEL", help=".tflite or .onnx file")
     add_analysis_options(parser)
+    parser.add_argument(
+        "--io",
+        choices=IO,
+        default=IO[0],
+        help="where orders and strategies have inputs and outputs (default: in-arena)",
+    )
     add_policy_options(parser)
     add_output_options(parser)
     add_verbosity_options(parser)

@@ -112,6 +112,11 @@ def latency_words(latency: Latency | None, reason: str | msgspec.UnsetType) -> t
     return f"{format_ms(latency.ms)} ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
 
 
+def runs_on(runtimes: tuple[str, ...]) -> str:
+    """Who can run a plan."""
+    return ", ".join(runtimes) or "no runtime"
+
+
 def judged(result: Result) -> bool:
     """False when there was nothing to judge against: no capacity, no budget, no error."""
     verdict = result.verdict
