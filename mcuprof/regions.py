@@ -10,7 +10,6 @@ from mcuprof.errors import UsageError
 from mcuprof.hardware import Block, Device
 from mcuprof.units import format_bytes
 
-
 # Buses of memory that the core reads without waiting.
 CLOSE = ("tcm", "ccm")
 
