@@ -33,6 +33,7 @@ FLOORS = {
     "calibration": 4,
     "planning": 4,
     "budgets": 5,
+    "search": 5,
     "report": 6,  # the verdict flows from budgets to report: SARIF describes the rules that were broken
     "cli": 7,
 }
