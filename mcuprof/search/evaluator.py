@@ -6,9 +6,6 @@ The numbers are those of `mcuprof.analyze`: the same rules and laws are asked, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import msgspec
 
 from mcuprof import cost as costs
@@ -18,13 +15,10 @@ from mcuprof.analysis.memory import AS_IT_IS, describe
 from mcuprof.cost.kernels import kernel_class
 from mcuprof.cost.laws import count
 from mcuprof.document import Latency
-from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
+from mcuprof.graph import Graph
 from mcuprof.hardware import Device
 from mcuprof.ops import macs
-
-T = TypeVar("T")
-# Operators remembered by what they look like; beyond this, all are forgotten and learnt again.
-MAX_REMEMBERED = 200_000
+from mcuprof.search.memo import Memo
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -68,16 +62,19 @@ class Evaluator:
         self._runtime = runtimes.find(self.options.runtime)
         self._core = device.core
         self._bills: dict[tuple[str, ...], costs.FlashBill | costs.NoData] = {}
-        self._asks = _remembering(self._runtime.kernel_memory(self.setting.kernels, self._core))
-        self._count = _remembering(count)
-        self._macs = _remembering(macs)
-        self._classify = _remembering(kernel_class)
+        self._memo = Memo()
+        remembering = self._memo.remembering
+        self._asks = remembering("memory", self._runtime.kernel_memory(self.setting.kernels, self._core))
+        self._count = remembering("count", count)
+        self._macs = remembering("macs", macs)
+        self._classify = remembering("class", kernel_class)
 
     def cost(self, graph: Graph, *, memory: bool = True) -> Cost:
         """What `graph` needs. Without `memory` neither arena nor stack, which take most of the time.
 
         Raises ModelError for a graph that the runtime cannot plan.
         """
+        self._memo.begin(graph)
         flash, complete = self.flash(graph)
         work = self.work(graph)
         if isinstance(work, costs.NoData):
@@ -100,6 +97,7 @@ class Evaluator:
 
     def work(self, graph: Graph) -> costs.Work | costs.NoData:
         """`cost.work` of this setting."""
+        self._memo.begin(graph)
         runtime, kernels = self.options.runtime, self.setting.kernels
         return costs.work(graph, self._core, runtime=runtime, kernels=kernels, count=self._count, macs=self._macs)
 
@@ -135,48 +133,3 @@ class Evaluator:
             stack_bytes=stack[0] if stack else None,
             arena_exact=not arena.inexact,
         )
-
-
-def _remembering(answer: Callable[..., T]) -> Callable[..., T]:
-    """`answer(graph, op, …)`, asked once for all operators that look alike.
-
-    What it may look at: the operator's kind and attributes, its tensors' shapes, types, kinds of quantization, and the
-    content of index data. Operators are told apart by their tensor objects first, which networks of one search share;
-    then by what these look like. Further arguments must be the same in all calls.
-    """
-    same: dict[tuple[object, ...], tuple[T, object]] = {}
-    alike: dict[tuple[object, ...], T] = {}
-
-    def remembered(graph: Graph, op: Op, *others: object) -> T:
-        tensors = graph.tensors
-        parts = (*[tensors[i] if i != ABSENT else None for i in op.inputs], op.kind, id(op.attributes))
-        key = (*parts, *[tensors[i] if i != ABSENT else None for i in op.outputs])
-        found = same.get(key)
-        if found is not None:
-            return found[0]
-        if len(same) >= MAX_REMEMBERED:
-            same.clear()
-            alike.clear()
-        looks = _looks(graph, op)
-        if looks not in alike:
-            alike[looks] = answer(graph, op, *others)
-        same[key] = (alike[looks], op.attributes)  # which keeps them alive, and their id theirs
-        return alike[looks]
-
-    return remembered
-
-
-def _looks(graph: Graph, op: Op) -> tuple[object, ...]:
-    attributes = tuple(sorted((name, type(value), value) for name, value in op.attributes.items()))
-    sides = (op.inputs, op.outputs)
-    tensors = tuple(tuple(_look(graph.tensors[i]) if i != ABSENT else None for i in side) for side in sides)
-    return op.kind, attributes, tensors
-
-
-def _look(tensor: Tensor) -> tuple[object, ...]:
-    q = tensor.quantization
-    content = None
-    if tensor.data is not None and q is None and tensor.dtype in (DType.INT32, DType.INT64):
-        content = bytes(tensor.data)
-    scheme = None if q is None else (len(q.scale), len(q.zero_point), q.axis, q.block)
-    return tensor.shape, tensor.dtype, tensor.variable, scheme, tensor.data is not None, content

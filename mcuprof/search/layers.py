@@ -124,10 +124,8 @@ class Builder:
         nbytes = TABLE_BYTES + _quantization_bytes(tensors[0])
         for number, layer in enumerate(layers):
             try:
-                sources = tuple(values[number + 1 + back] for back in layer.inputs if -number - 1 <= back < 0)
-                if len(sources) < len(layer.inputs) or not sources:
-                    raise UsageError(f"no input {' or '.join(map(str, layer.inputs))} here")
-                block = self.block(layer, tuple(tensors[source].shape for source in sources))
+                sources = _sources(layer.inputs, values)
+                block = self.block(layer, tuple([tensors[source].shape for source in sources]))
             except UsageError as error:
                 raise UsageError(f"layer {number} ({layer.kind}): {error}") from None
             first = len(tensors)
@@ -147,6 +145,15 @@ def network_input(shape: Shape) -> Tensor:
     if not shape or not all(0 < size <= MAX_SIZE for size in shape):
         raise UsageError(f"not an input shape: {shape!r} (rows, columns, channels; or features)")
     return Tensor("input", (1, *shape), DType.INT8, _affine(1))
+
+
+def _sources(inputs: tuple[int, ...], values: list[int]) -> tuple[int, ...]:
+    """The tensors that `inputs` count back to among `values`."""
+    if inputs == (-1,):
+        return (values[-1],)
+    if not inputs or not all(-len(values) <= back < 0 for back in inputs):
+        raise UsageError(f"no input {' or '.join(map(str, inputs))} here")
+    return tuple([values[back] for back in inputs])
 
 
 def _pair(size: int | Pair) -> Pair:
