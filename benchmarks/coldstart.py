@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.table import table, write
 
-ROUNDS = 21
+ROUNDS = 9
 MODEL = Path(__file__).resolve().parents[1] / "samples" / "ds_cnn_int8.tflite"
 FLOOR = 'python -c "import numpy"'
 

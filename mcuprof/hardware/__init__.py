@@ -13,7 +13,6 @@ from mcuprof.hardware.database import (
 from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Device, Region, RegionKind
 from mcuprof.hardware.files import Problem
 from mcuprof.hardware.resolve import default_kernels
-from mcuprof.hardware.validation import validate
 
 __all__ = [
     "Accelerator",
@@ -33,5 +32,4 @@ __all__ = [
     "load_accelerator",
     "load_core",
     "load_device",
-    "validate",
 ]

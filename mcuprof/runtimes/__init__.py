@@ -17,7 +17,6 @@ from mcuprof.runtimes import tflm
 from mcuprof.runtimes.tflm import Arena
 from mcuprof.runtimes.tflm.kernels import KernelMemory
 from mcuprof.runtimes.tflm.lifetimes import ONLINE, Request, with_plan
-from mcuprof.runtimes.tflm.overlap import rules
 from mcuprof.runtimes.tflm.support import refusal
 
 
@@ -59,7 +58,16 @@ class Runtime:
     kernel_memory: Callable[[str, Core | None], Callable[[Graph, Op], KernelMemory]]
 
 
-_RUNTIMES: Mapping[str, Runtime] = {"tflm": Runtime("tflm", tflm.arena, refusal, rules, with_plan, tflm.kernel_memory)}
+def _tflm_sharing(library: str, core: Core | None) -> Sharing:
+    """The overlap rules, loaded when a plan is asked for: most checks take the runtime's own."""
+    from mcuprof.runtimes.tflm.overlap import rules
+
+    return rules(library, core)
+
+
+_RUNTIMES: Mapping[str, Runtime] = {
+    "tflm": Runtime("tflm", tflm.arena, refusal, _tflm_sharing, with_plan, tflm.kernel_memory)
+}
 
 
 def find(name: str) -> Runtime:
