@@ -23,7 +23,7 @@ from mcuprof.search.layers import add, average_pool, concat, conv, depthwise
 
 SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 SEARCH_SECONDS = 5.0
-PATIENCE = 10.0  # a step that took longer is not tried on more operators
+PATIENCE = 4.0  # a step that took longer is not tried on more operators
 STEPS = ("read", "analyze", "analyze with detail", "plan as-is", "plan optimal")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

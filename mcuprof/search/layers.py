@@ -188,6 +188,7 @@ def _block(layer: Layer, shapes: tuple[Shape, ...]) -> Block:
             constants = _weights((1, *layer.kernel, depth), 3, channels)
             attributes["multiplier"] = 1
         else:
+            del attributes["dilation_h"], attributes["dilation_w"]
             attributes |= {"filter_h": layer.kernel[0], "filter_w": layer.kernel[1]}
     elif layer.kind == "FULLY_CONNECTED":
         units = _positive(layer.channels)
