@@ -51,7 +51,7 @@ def _draw(curves: dict[str, list[list[float]]]) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "mcuprof"
+    matplotlib.rcParams |= {"svg.hashsalt": "mcuprof", "svg.fonttype": "none"}
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(curves), figsize=(10, 3.4), sharey=True, layout="constrained")
