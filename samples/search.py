@@ -1,6 +1,6 @@
 """Architecture search under a budget: width and resolution of a MobileNetV1 for an image task, before training any.
 
-    pip install 'mcuprof[samples]' && python -m samples.search [DEVICE] [PICTURE.png]
+    pip install 'mcuprof[search]' && python -m samples.search [DEVICE] [PICTURE.png]
 
 Optuna proposes; `mcuprof.cost_from_layers` says what a proposal would need on the device. What is maximised here is
 the work a network may do (its MACs), which published width-resolution tables of MobileNet show to go with accuracy;
