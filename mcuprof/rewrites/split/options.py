@@ -1,0 +1,179 @@
+"""The ways to split one region that are worth knowing: where to crop, how many stripes, of which heights.
+
+For each choice of crops every stripe between two rows of a grid is costed; then, for each number of stripes, the heights
+with the smallest worst stripe are found exactly (on that grid), and among those the ones with the least work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcuprof.ops import macs
+from mcuprof.rewrites.split.regions import Outline, Region
+from mcuprof.rewrites.split.rows import Ints
+from mcuprof.rewrites.split.stripes import cost, lay, wanted_rows
+
+MAX_STRIPES = 20
+COPY_MACS = 8  # what copying one byte by SLICE is worth, in multiply-accumulates (notes on splitting, section 6)
+_FAR = np.int64(2**60)
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a firmware asks for per operator: bytes of tail, bytes of scratch; and per SLICE, CONCATENATION and tensor.
+
+    `grain` is what offsets of views must be multiples of.
+    """
+
+    tail: tuple[int, ...]
+    scratch: tuple[int, ...]
+    slice_tail: int
+    concat_tail: int
+    grain: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to split `region`: rows of its last output at which stripes begin and end, and where they are cropped.
+
+    `peak` is the most bytes in use while it runs (no placement takes less), `tail` the persistent bytes and `work` the
+    multiply-accumulates it adds, copies included.
+    """
+
+    region: Region
+    crops: frozenset[int]
+    rows: tuple[int, ...]
+    peak: int
+    tail: int
+    work: int
+
+    @property
+    def stripes(self) -> int:
+        """How many stripes."""
+        return len(self.rows) - 1
+
+
+def options(outline: Outline, region: Region, tariff: Tariff, *, finest: int, every: bool = False) -> list[Option]:
+    """The Pareto set of `region` by peak, tail and work, from a grid of at most `finest` rows.
+
+    `every` tries all pairs of crops besides the usual choices.
+    """
+    found: list[Option] = []
+    for crops in crop_choices(outline, region, every):
+        found = pareto(found + list(_with_crops(outline, region, crops, tariff, finest)))
+    return found
+
+
+def pareto(found: Iterable[Option]) -> list[Option]:
+    """Those that no other beats in peak, tail and work; of equals the first."""
+    kept: list[Option] = []
+    for option in sorted(found, key=lambda o: (o.peak, o.work, o.tail, len(o.crops), o.rows)):
+        if not any(k.tail <= option.tail and k.work <= option.work for k in kept):
+            kept.append(option)
+    return kept
+
+
+def crop_choices(outline: Outline, region: Region, every: bool = False) -> list[frozenset[int]]:
+    """No crop; before the pointwise tail; after each operator that leaves garbage; at each cut alone, and added."""
+    graph = outline.graph
+    spatial = [
+        cut for cut in region.cuts if (rule := outline.rules[graph.producer[cut]]) is not None and rule.spatial
+    ]
+    before_tail = spatial[-1:]
+    choices = [frozenset[int](), frozenset(before_tail), frozenset(spatial)]
+    choices += [frozenset((cut,)) for cut in spatial]
+    choices += [frozenset((*before_tail, cut)) for cut in spatial]
+    if every:
+        choices += [frozenset((one, two)) for one in spatial for two in spatial]
+        choices += [frozenset(spatial) - {one} for one in spatial]
+    return list(dict.fromkeys(choices))
+
+
+def _with_crops(
+    outline: Outline, region: Region, crops: frozenset[int], tariff: Tariff, finest: int
+) -> Iterator[Option]:
+    grid = row_grid(outline, region, tariff.grain, finest)
+    count = len(grid)
+    if count < 3:
+        return
+    low, high = np.triu_indices(count, 1)
+    inner = ~((low == 0) & (high == count - 1))
+    low, high = low[inner], high[inner]
+    wanted = wanted_rows(outline, region, grid[low], grid[high])
+    usable = np.all([span.rows > 0 for span in wanted.values()], axis=0)
+    low, high = low[usable], high[usable]
+    wanted = {tensor: span.at(usable) for tensor, span in wanted.items()}
+    if not len(low):
+        return
+    stripes = lay(outline, region, crops, wanted, tariff.grain)
+    price = cost(outline, region, stripes, tariff.scratch)
+    peak = np.full((count, count), _FAR)
+    work = np.full((count, count), _FAR)
+    slices = np.zeros((count, count), np.int64)
+    solved = stripes.solved
+    where = low[solved], high[solved]
+    peak[where] = price.peak[solved]
+    work[where] = (price.macs + COPY_MACS * price.copied)[solved]
+    slices[where] = price.slices[solved]
+    span = slice(region.first, region.last + 1)
+    own_macs = sum(macs(outline.graph, op) for op in outline.graph.ops[span])
+    own_tail = sum(tariff.tail[span])
+    floor = _FAR
+    for rows, worst, spent in partitions(peak, work):
+        n = len(rows) - 1
+        if worst >= floor:
+            continue
+        floor = worst
+        made = sum(int(slices[a, b]) for a, b in zip(rows, rows[1:], strict=False))
+        joints = (1 + (n - 1) // 10 + (n > 10)) * len(region.outputs)
+        tail = (n - 1) * own_tail + made * tariff.slice_tail + joints * tariff.concat_tail
+        yield Option(region, crops, tuple(int(grid[row]) for row in rows), int(worst), tail, int(spent) - own_macs)
+
+
+def row_grid(outline: Outline, region: Region, grain: int, finest: int) -> Ints:
+    """Rows of the last output where stripes may begin: pieces start at multiples of `grain` bytes; at most `finest`."""
+    output = region.outputs[-1]
+    height = outline.height(output)
+    step = grain // int(np.gcd(grain, outline.row_bytes(output)))
+    while height / step > finest:
+        step += grain // int(np.gcd(grain, outline.row_bytes(output)))
+    return np.array([*range(0, height, step), height], np.int64)
+
+
+def partitions(peak: Ints, work: Ints) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """For 2, 3 … stripes: (grid rows, worst peak, whole work) of the smallest worst peak, then the least work."""
+    count = len(peak)
+    most = min(MAX_STRIPES, count - 1)
+    best = [peak[0]]
+    for _ in range(1, most):
+        best.append(np.maximum(best[-1][:, None], peak).min(axis=0))
+    previous = _FAR
+    for n in range(2, most + 1):
+        worst = best[n - 1][-1]
+        if worst >= previous:
+            continue
+        previous = worst
+        yield _cheapest(peak, work, n, int(worst))
+
+
+def _cheapest(peak: Ints, work: Ints, n: int, limit: int) -> tuple[tuple[int, ...], int, int]:
+    allowed = np.where(peak <= limit, work, _FAR)
+    total, back = allowed[0], []
+    for _ in range(1, n):
+        sums = total[:, None] + allowed
+        back.append(sums.argmin(axis=0))
+        total = np.minimum(sums.min(axis=0), _FAR)
+    rows = [len(peak) - 1]
+    for step in reversed(back):
+        rows.append(int(step[rows[-1]]))
+    rows.append(0)
+    rows.reverse()
+    return tuple(rows), limit, int(total[-1])
+
+
+def heights(option: Option) -> Sequence[int]:
+    """Rows of each stripe of the last output."""
+    return [stop - start for start, stop in zip(option.rows, option.rows[1:], strict=False)]
