@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from mcuprof.ops import macs
+from mcuprof.ops import Rows, macs
 from mcuprof.rewrites.split.regions import Outline, Region
 from mcuprof.rewrites.split.rows import Ints, Mask, Span, Stripe, join, needed, produced
 
@@ -212,13 +212,12 @@ def _solve(
     count = len(need.start)
     outputs = [graph.ops[index].outputs[0] for index in ops]
     checked = [tensor for tensor in outputs if tensor in stripes.wanted or tensor == outputs[-1]]
-    operands = {t for index in ops for t in graph.ops[index].inputs if len(outline.rules[index].inputs) > 1}  # type: ignore[union-attr]
     found = {tensor: _empty(count) for tensor in (source, *outputs)}
-    joined = {(i, t): _empty(count).extent for i in ops for t in graph.ops[i].inputs if t in operands and t in found}
+    joined = {(index, tensor): _empty(count).extent for index in ops for tensor in _operands(outline, index, several=True)}
     row = outline.row_bytes(source)
     stride = 1
     for index in ops:
-        stride *= outline.rules[index].stride  # type: ignore[union-attr]
+        stride *= _rule(outline, index).stride
     step = grain // int(np.gcd(grain, row))
     left = np.flatnonzero(stripes.solved)
     for above, below in _extensions(min(MAX_REACH, max(2 * stride if stride > 1 else 0, step - 1)), stride > 1):
@@ -246,6 +245,19 @@ def _solve(
     return found
 
 
+def _rule(outline: Outline, index: int) -> Rows:
+    rule = outline.rules[index]
+    assert rule is not None, "regions hold only operators with rules"
+    return rule
+
+
+def _operands(outline: Outline, index: int, several: bool = False) -> list[int]:
+    """The tensors that an operator takes row by row; with `several`, none when it is only one."""
+    op, rule = outline.graph.ops[index], _rule(outline, index)
+    found = list(dict.fromkeys(op.inputs[position] for position in rule.inputs))
+    return [] if several and len(found) == 1 else found
+
+
 def _forward(
     outline: Outline, ops: Sequence[int], source: int, first: Stripe
 ) -> tuple[dict[int, Stripe], dict[tuple[int, int], Span], Mask]:
@@ -254,9 +266,8 @@ def _forward(
     crops: dict[tuple[int, int], Span] = {}
     good = first.extent.rows > 0
     for index in ops:
-        op, rule = outline.graph.ops[index], outline.rules[index]
-        assert rule is not None, "regions hold only operators with rules"
-        operands = [op.inputs[position] for position in rule.inputs]
+        op, rule = outline.graph.ops[index], _rule(outline, index)
+        operands = _operands(outline, index)
         together = made[operands[0]]
         if len(operands) > 1:
             together = join([made[tensor] for tensor in operands])
