@@ -99,7 +99,7 @@ class _Planner:
             views=self._views,
         )
         found = self._translate(problem, self._solve(problem, order, time_limit), order, strategy)
-        if not self._views and (wrong := check(self._graph, found, sharing=self._sharing, scratch=self._scratch)):
+        if wrong := check(self._graph, found, sharing=self._sharing, scratch=self._scratch):
             raise McuprofError(f"defect: the checker rejects the {order} plan for {strategy}: {wrong[0].message}")
         return found
 
