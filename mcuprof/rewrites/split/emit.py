@@ -119,10 +119,11 @@ class _Emitter:
         if not stripes.solved.all():
             raise ValueError("an option's stripes do not exist: it was made with another grain")
         pieces: dict[int, list[int]] = {output: [] for output in region.outputs}
-        for number in range(option.stripes):
+        numbers = range(option.stripes)
+        for number in reversed(numbers) if option.upward else numbers:
             _Stripe(self, option, stripes, number).write(pieces)
         for output in region.outputs:
-            self.joined(output, pieces[output])
+            self.joined(output, pieces[output][::-1] if option.upward else pieces[output])
 
     def joined(self, output: int, pieces: list[int]) -> None:
         """CONCATENATION of all pieces, of groups of them where there are too many."""

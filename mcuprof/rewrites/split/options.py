@@ -6,12 +6,12 @@ with the smallest worst stripe are found exactly (on that grid), and among those
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from mcuprof.ops import macs
 from mcuprof.rewrites.split.regions import Outline, Region
 from mcuprof.rewrites.split.rows import Ints
 from mcuprof.rewrites.split.stripes import cost, lay, wanted_rows
@@ -40,7 +40,9 @@ class Option:
     """One way to split `region`: rows of its last output at which stripes begin and end, and where they are cropped.
 
     `peak` is the most bytes in use while it runs (no placement takes less), `tail` the persistent bytes and `work` the
-    multiply-accumulates it adds, copies included.
+    multiply-accumulates it adds, copies included. `upward`: the stripe of the last rows runs first. Downward the output
+    may lie on bytes below the source's, upward above, so that neighbouring regions fit into each other in turn. `even`: all stripes are of one height, which leaves room
+    for a placement where uneven ones all reach the peak.
     """
 
     region: Region
@@ -49,6 +51,8 @@ class Option:
     peak: int
     tail: int
     work: int
+    upward: bool = False
+    even: bool = False
 
     @property
     def stripes(self) -> int:
@@ -63,15 +67,20 @@ def options(outline: Outline, region: Region, tariff: Tariff, *, finest: int, ev
     """
     found: list[Option] = []
     for crops in crop_choices(outline, region, every):
-        found = pareto(found + list(_with_crops(outline, region, crops, tariff, finest)))
+        found = pareto(found + list(_with_crops(outline, region, crops, tariff, finest, False)))
     return found
+
+
+def turned(outline: Outline, option: Option, tariff: Tariff, finest: int) -> list[Option]:
+    """The same region with the same crops, run from the other end: the ways worth knowing."""
+    return list(_with_crops(outline, option.region, option.crops, tariff, finest, not option.upward))
 
 
 def pareto(found: Iterable[Option]) -> list[Option]:
     """Those that no other beats in peak, tail and work; of equals the first."""
     kept: list[Option] = []
-    for option in sorted(found, key=lambda o: (o.peak, o.work, o.tail, len(o.crops), o.rows)):
-        if not any(k.tail <= option.tail and k.work <= option.work for k in kept):
+    for option in sorted(found, key=lambda o: (o.peak, o.work, o.tail, not o.even, len(o.crops), o.rows)):
+        if not any(k.tail <= option.tail and k.work <= option.work and k.even >= option.even for k in kept):
             kept.append(option)
     return kept
 
@@ -93,7 +102,7 @@ def crop_choices(outline: Outline, region: Region, every: bool = False) -> list[
 
 
 def _with_crops(
-    outline: Outline, region: Region, crops: frozenset[int], tariff: Tariff, finest: int
+    outline: Outline, region: Region, crops: frozenset[int], tariff: Tariff, finest: int, upward: bool
 ) -> Iterator[Option]:
     grid = row_grid(outline, region, tariff.grain, finest)
     count = len(grid)
@@ -109,7 +118,7 @@ def _with_crops(
     if not len(low):
         return
     stripes = lay(outline, region, crops, wanted, tariff.grain)
-    price = cost(outline, region, stripes, tariff.scratch)
+    price = cost(outline, region, stripes, tariff.scratch, upward)
     peak = np.full((count, count), _FAR)
     work = np.full((count, count), _FAR)
     slices = np.zeros((count, count), np.int64)
@@ -119,18 +128,16 @@ def _with_crops(
     work[where] = (price.macs + COPY_MACS * price.copied)[solved]
     slices[where] = price.slices[solved]
     span = slice(region.first, region.last + 1)
-    own_macs = sum(macs(outline.graph, op) for op in outline.graph.ops[span])
+    own_macs = sum(outline.macs[span])
     own_tail = sum(tariff.tail[span])
-    floor = _FAR
-    for rows, worst, spent in partitions(peak, work):
-        n = len(rows) - 1
-        if worst >= floor:
-            continue
-        floor = worst
-        made = sum(int(slices[a, b]) for a, b in zip(rows, rows[1:], strict=False))
-        joints = (1 + (n - 1) // 10 + (n > 10)) * len(region.outputs)
-        tail = (n - 1) * own_tail + made * tariff.slice_tail + joints * tariff.concat_tail
-        yield Option(region, crops, tuple(int(grid[row]) for row in rows), int(worst), tail, int(spent) - own_macs)
+    for even, found in ((True, _evenly(peak, work)), (False, partitions(peak, work))):
+        for rows, worst, spent in found:
+            made = sum(int(slices[a, b]) for a, b in pairwise(rows))
+            n = len(rows) - 1
+            joints = (1 + (n - 1) // 10 + (n > 10)) * len(region.outputs)
+            tail = (n - 1) * own_tail + made * tariff.slice_tail + joints * tariff.concat_tail
+            at = tuple(int(grid[row]) for row in rows)
+            yield Option(region, crops, at, int(worst), tail, int(spent) - own_macs, upward, even)
 
 
 def row_grid(outline: Outline, region: Region, grain: int, finest: int) -> Ints:
@@ -141,6 +148,16 @@ def row_grid(outline: Outline, region: Region, grain: int, finest: int) -> Ints:
     while height / step > finest:
         step += grain // int(np.gcd(grain, outline.row_bytes(output)))
     return np.array([*range(0, height, step), height], np.int64)
+
+
+def _evenly(peak: Ints, work: Ints) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """For 2, 3 … stripes as equal as the grid allows: as `partitions`."""
+    count = len(peak)
+    for n in range(2, min(MAX_STRIPES, count - 1) + 1):
+        rows = tuple(round(part * (count - 1) / n) for part in range(n + 1))
+        worst = max(int(peak[a, b]) for a, b in pairwise(rows))
+        if worst < _FAR:
+            yield rows, worst, sum(int(work[a, b]) for a, b in pairwise(rows))
 
 
 def partitions(peak: Ints, work: Ints) -> Iterator[tuple[tuple[int, ...], int, int]]:
@@ -172,8 +189,3 @@ def _cheapest(peak: Ints, work: Ints, n: int, limit: int) -> tuple[tuple[int, ..
     rows.append(0)
     rows.reverse()
     return tuple(rows), limit, int(total[-1])
-
-
-def heights(option: Option) -> Sequence[int]:
-    """Rows of each stripe of the last output."""
-    return [stop - start for start, stop in zip(option.rows, option.rows[1:], strict=False)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcuprof.graph import ABSENT, DType, Graph, Op
-from mcuprof.ops import Rows, row_rule
+from mcuprof.ops import Rows, macs, row_rule
 from mcuprof.ops.rows import is_image
 
 MAX_OPERATORS = 26
@@ -46,6 +46,7 @@ class Outline:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.rules: tuple[Rows | None, ...] = tuple(row_rule(graph, op) for op in graph.ops)
+        self.macs: tuple[int, ...] = tuple(macs(graph, op) for op in graph.ops)
         end = len(graph.ops)
         self.first: dict[int, int] = dict.fromkeys(graph.inputs, -1)
         self.last: dict[int, int] = {}

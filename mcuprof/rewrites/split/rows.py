@@ -66,12 +66,14 @@ class Stripe:
 def needed(rule: Rows, out: Span) -> Span:
     """The input rows that the output rows `out` (not empty) read; never empty."""
     if rule.pad is not None:
-        above = rule.pad[0]
-        start = np.clip(out.start - above, 0, rule.in_rows - 1)
-        return Span(start, np.maximum(np.clip(out.stop - above, 0, rule.in_rows), start + 1))
-    start = np.clip(out.start * rule.stride - rule.before, 0, rule.in_rows - 1)
-    stop = (out.stop - 1) * rule.stride - rule.before + rule.span
-    return Span(start, np.maximum(np.clip(stop, 0, rule.in_rows), start + 1))
+        start, stop = out.start - rule.pad[0], out.stop - rule.pad[0]
+    elif not rule.spatial:
+        return out
+    else:
+        start = out.start * rule.stride - rule.before
+        stop = (out.stop - 1) * rule.stride - rule.before + rule.span
+    start = np.minimum(np.maximum(start, 0), rule.in_rows - 1)
+    return Span(start, np.maximum(np.minimum(stop, rule.in_rows), start + 1))
 
 
 def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
@@ -85,6 +87,10 @@ def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
     here, right = given.extent, given.valid
     stride, span = rule.stride, rule.span
     rows = here.rows
+    if not rule.spatial:
+        return given, rows > 0
+    if rule.same and stride == 1:
+        return _same(rule, given)
     if rule.same:
         out = -(-rows // stride)
         local = np.maximum((out - 1) * stride + span - rows, 0) // 2  # TFLite ComputePaddingWithOffset
@@ -99,6 +105,14 @@ def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
     high = np.where(right.stop == rule.in_rows, rule.out_rows, (right.stop - span + rule.before) // stride + 1)
     extent = Span(start, stop)
     return Stripe(extent, Span(low, high).within(extent)), good
+
+
+def _same(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
+    """SAME with stride 1 keeps the rows, and pads as the whole tensor does: the general case without its divisions."""
+    here, right = given.extent, given.valid
+    low = np.where(right.start == 0, 0, right.start + rule.before)
+    high = np.where(right.stop == rule.in_rows, rule.out_rows, right.stop - (rule.span - 1 - rule.before))
+    return Stripe(here, Span(low, high).within(here)), here.rows > 0
 
 
 def _padded(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:

@@ -90,6 +90,12 @@ def _front(
     outline: Outline, library: dict[tuple[int, int], list[Option]], footprints: Sequence[int]
 ) -> list[Choice]:
     every = sorted((o for found in library.values() for o in found), key=lambda o: (o.peak, o.tail, o.work))
+    found = _paths(outline, every, footprints)
+    even = _paths(outline, [option for option in every if option.even], footprints)
+    return sorted({*undominated(found), *undominated(even)}, key=lambda c: (c.work, c.bytes))
+
+
+def _paths(outline: Outline, every: Sequence[Option], footprints: Sequence[int]) -> list[Choice]:
     whole = max(footprints, default=0)
     none = Choice((), whole, 0, 0)
     peaks = sorted({o.peak for o in every if o.peak < whole} | {f for f in footprints if f < whole})
@@ -111,7 +117,7 @@ def _front(
             choice = _path(best, footprints, peak)
             if choice is not None:
                 found.append(choice)
-    return undominated(found)
+    return found
 
 
 def _path(

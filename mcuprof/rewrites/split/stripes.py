@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from mcuprof.ops import Rows, macs
+from mcuprof.ops import Rows
 from mcuprof.rewrites.split.regions import Outline, Region
 from mcuprof.rewrites.split.rows import Ints, Mask, Span, Stripe, join, needed, produced
 
@@ -100,16 +100,22 @@ def lay(
     return stripes
 
 
-def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[int]) -> Cost:
-    """What the stripes take. `scratch` holds bytes per operator of the graph."""
+def cost(
+    outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[int], upward: bool = False
+) -> Cost:
+    """What the stripes take when they run from the first row down, or from the last row `upward`.
+
+    `scratch` holds bytes per operator of the graph.
+    """
     graph = outline.graph
     zero = np.zeros_like(stripes.source.start)
     ops = range(region.first, region.last + 1)
     readers = [index for index in ops if region.source in graph.ops[index].inputs]
-    before, after = _source_bytes(outline, region, stripes)
+    before, after = _source_bytes(outline, region, stripes, upward)
     base = zero + sum(graph.tensors[tensor].nbytes for tensor in region.beside)
     for output in region.outputs:
-        base = base + stripes.wanted[output].start * outline.row_bytes(output)
+        rows = outline.height(output) - stripes.wanted[output].stop if upward else stripes.wanted[output].start
+        base = base + rows * outline.row_bytes(output)
     peak, work, copied, slices = zero.copy(), zero.copy(), zero.copy(), zero.copy()
     whole = outline.height(region.source)
     sliced = (stripes.source.rows < whole).astype(np.int64)
@@ -123,7 +129,7 @@ def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[i
         live = base + (before if index <= readers[-1] else after) + extent.rows * row + scratch[index]
         live = live + sum((nbytes for last, nbytes in held.values() if last >= index), zero)
         np.maximum(peak, live, out=peak)
-        work += macs(graph, graph.ops[index]) * extent.rows // outline.height(output)
+        work += outline.macs[index] * extent.rows // outline.height(output)
         kept = extent.rows * row
         if output in stripes.crop:
             kept = stripes.crop[output].rows * row
@@ -157,7 +163,7 @@ def present(region: Region, stripes: Stripes, tensor: int) -> Span:
     return stripes.crop[tensor] if tensor in stripes.crop else stripes.extent[tensor]
 
 
-def _source_bytes(outline: Outline, region: Region, stripes: Stripes) -> tuple[Ints, Ints]:
+def _source_bytes(outline: Outline, region: Region, stripes: Stripes, upward: bool) -> tuple[Ints, Ints]:
     """Bytes of the source in use until the stripe's last reader of it, and after."""
     height, row = outline.height(region.source), outline.row_bytes(region.source)
     if region.keeps:
@@ -165,10 +171,15 @@ def _source_bytes(outline: Outline, region: Region, stripes: Stripes) -> tuple[I
         return everything, everything
     last = region.outputs[-1]
     end = outline.height(last)
+    if upward:
+        rest = stripes.wanted[last].start
+        following = {last: Span(np.maximum(rest, 1) - 1, np.maximum(rest, 1))}
+        left = np.where(rest == 0, 0, _needs(outline, region, following)[region.source].stop)
+        return stripes.source.stop * row, left * row
     rest = stripes.wanted[last].stop
     following = {last: Span(np.minimum(rest, end - 1), np.minimum(rest, end - 1) + 1)}
-    next_rows = np.where(rest == end, height, _needs(outline, region, following)[region.source].start)
-    return (height - stripes.source.start) * row, (height - next_rows) * row
+    left = np.where(rest == end, height, _needs(outline, region, following)[region.source].start)
+    return (height - stripes.source.start) * row, (height - left) * row
 
 
 def _needs(outline: Outline, region: Region, wanted: Mapping[int, Span]) -> dict[int, Span]:
