@@ -168,4 +168,3 @@ def data_operands(op: Op, rule: Rows) -> tuple[int, ...]:
     return tuple(dict.fromkeys(op.inputs[position] for position in rule.inputs))
 
 
-RuleTable = Mapping[int, Rows]

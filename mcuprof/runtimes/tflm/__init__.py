@@ -66,8 +66,7 @@ def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None =
     run and ModelError for a model that TFLM cannot plan.
     """
     target = target or target_of(core)
-    rules = kernels.rules(library, core)
-    memory = [[_kernel(rules, g, op, target) for op in g.ops] for g in (graph, *graph.subgraphs)]
+    memory = [kernel_memory(g, library, core, target) for g in (graph, *graph.subgraphs)]
     scratch = {
         (number, index): item.scratch
         for number, group in enumerate(memory)
@@ -90,6 +89,12 @@ def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None =
         if not item.exact
     }
     return Arena(buffers, offsets, live.scopes, persistent, head, _up(least), tuple(sorted(inexact)))
+
+
+def kernel_memory(graph: Graph, library: str, core: Core | None, target: Abi) -> list[KernelMemory]:
+    """What the kernel of each operator of this one graph allocates."""
+    rules = kernels.rules(library, core)
+    return [_kernel(rules, graph, op, target) for op in graph.ops]
 
 
 def _kernel(rules: Rules, graph: Graph, op: Op, target: Abi) -> KernelMemory:
