@@ -10,7 +10,22 @@ proof.py     that it computes what the original does, row by row
 """
 
 from mcuprof.rewrites.split.emit import Split, split
-from mcuprof.rewrites.split.options import Option, Tariff
+from mcuprof.rewrites.split.options import Option, Tariff, options, turned
+from mcuprof.rewrites.split.proof import prove
 from mcuprof.rewrites.split.regions import Outline, Region
+from mcuprof.rewrites.split.search import FINE, Choice, front
 
-__all__ = ["Option", "Outline", "Region", "Split", "Tariff", "split"]
+__all__ = [
+    "FINE",
+    "Choice",
+    "Option",
+    "Outline",
+    "Region",
+    "Split",
+    "Tariff",
+    "front",
+    "options",
+    "prove",
+    "split",
+    "turned",
+]

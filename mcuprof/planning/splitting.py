@@ -1,0 +1,206 @@
+"""Splitting for a firmware: the front of arena and work, each point placed and judged by what TFLM makes of the file.
+
+The search knows the most bytes in use at once; a placement may need more. So choices are placed, the most promising
+first, until none that is left can be better than what was found; then the best ones are varied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mcuprof import memory
+from mcuprof.graph import Graph
+from mcuprof.memory import MemoryPlan
+from mcuprof.ops import total_macs
+from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
+from mcuprof.planning.proof import Say
+from mcuprof.rewrites.split import FINE, Choice, Option, Outline, Split, Tariff, front, options, split, turned
+from mcuprof.runtimes import Arena
+from mcuprof.runtimes.tflm.lifetimes import with_plan as graph_with_plan
+from mcuprof.runtimes.tflm.marginal import marginal
+from mcuprof.runtimes.tflm.overlap import OverlapRules, rules
+from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
+from mcuprof.writers.tflite_model import to_tflite
+
+PLACEMENTS = 60  # choices placed per search
+SECONDS_PER_PLACEMENT = 3.0
+VARIATIONS = 40
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A split that was placed. `work` is what it adds to the MACs of the network, as a fraction, copies included.
+
+    `arena` is TFLM's for the rewritten graph under `plan`; `allowed` the sharing rules that the plan keeps.
+    """
+
+    choice: Choice
+    split: Split
+    plan: MemoryPlan
+    arena: Arena
+    work: float
+    allowed: OverlapRules
+
+    @property
+    def bytes(self) -> int:
+        """The arena that the interpreter needs."""
+        return self.arena.min_arena_bytes
+
+
+@dataclass(slots=True)
+class Splitter:
+    """Places choices for one graph and firmware, each once.
+
+    `graph` is what is split: canonical, with nothing left to simplify.
+    """
+
+    graph: Graph
+    firmware: Firmware
+    wishes: Wishes
+    say: Say
+    outline: Outline = field(init=False)
+    tariff: Tariff = field(init=False)
+    strategies: list[tuple[str, OverlapRules]] = field(init=False)
+    tail: int = field(init=False)
+    macs: int = field(init=False)
+    placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
+    near: dict[Option, list[Option]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        costs = marginal(self.graph, library=self.firmware.library, core=self.firmware.core)
+        self.outline = Outline(self.graph)
+        self.tariff = Tariff(costs.persistent, costs.scratch, costs.slice_bytes, costs.concatenation_bytes, ALIGNMENT)
+        self.strategies = _strategies(self.firmware, self.wishes)
+        self.tail = self.firmware.arena(self.graph).tail.nbytes
+        self.macs = max(1, total_macs(self.graph))
+
+    def choices(self) -> list[Choice]:
+        """The front as the search sees it."""
+        strategy, allowed = self.strategies[-1]
+        scratch = self.firmware.arena(self.graph).scratch(len(self.graph.ops))
+        unsplit = memory.plan(
+            self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
+        )
+        return front(self.outline, self.tariff, unsplit.footprints, self.say)
+
+    def place(self, chosen: Sequence[Option]) -> Point:
+        """The smallest arena for these options; the strategy that asks least of the kernels wins where equal."""
+        key = tuple(chosen)
+        if key not in self.placed:
+            self.placed[key] = min(
+                (self._under(key, strategy, allowed) for strategy, allowed in self.strategies), key=lambda p: p.bytes
+            )
+        return self.placed[key]
+
+    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules) -> Point:
+        made = split(self.outline, chosen, self.tariff.grain)
+        scratch = self.firmware.arena(made.graph).scratch(len(made.graph.ops))
+        plan = memory.plan(
+            made.graph,
+            "as-is",
+            strategy,
+            alignment=ALIGNMENT,
+            scratch=scratch,
+            sharing=allowed,
+            views=made.views,
+            time_limit=SECONDS_PER_PLACEMENT,
+        )
+        arena = self.firmware.arena(graph_with_plan(made.graph, plan.order, plan.offsets))
+        work = sum(option.work for option in chosen)
+        peak = max((option.peak for option in chosen), default=0)
+        choice = Choice(chosen, peak, sum(option.tail for option in chosen), work)
+        return Point(choice, made, plan, arena, work / self.macs, allowed)
+
+    def least(self, choice: Choice) -> int:
+        """No placement of the choice needs less, but for a few bytes of constants."""
+        return self.tail + choice.bytes
+
+
+def front_points(splitter: Splitter, most_work: float | None = None) -> list[Point]:
+    """Points that no other beats in arena and work, the least work first; at most `most_work`."""
+    choices = [c for c in splitter.choices() if most_work is None or c.work <= most_work * splitter.macs]
+    found: list[Point] = [splitter.place(())]
+    ranked = sorted(choices, key=lambda c: (c.bytes, c.work))
+    for choice in ranked:
+        if len(splitter.placed) >= PLACEMENTS:
+            break
+        if any(p.work * splitter.macs <= choice.work and p.bytes <= splitter.least(choice) for p in found):
+            continue
+        splitter.say(f"placing split {len(splitter.placed)}: {len(choice.options)} regions")
+        found.append(splitter.place(choice.options))
+    best = undominated(found)
+    for limit in [most_work] if most_work is not None else [0.025, 0.05, 0.1, None]:
+        within = [p for p in best if limit is None or p.work <= limit]
+        found += _varied(splitter, within[-1], limit)
+    return undominated(found)
+
+
+def undominated(points: Sequence[Point]) -> list[Point]:
+    """By work; each smaller than all before it."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.work, p.bytes)):
+        if not kept or point.bytes < kept[-1].bytes:
+            kept.append(point)
+    return kept
+
+
+def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point]:
+    """Points on the way down from this one: one region at a time split in another way, as long as that helps."""
+    found = []
+    tried = 0
+    improved = True
+    while improved and tried < VARIATIONS:
+        improved = False
+        for number, option in enumerate(point.choice.options):
+            for other in _neighbours(splitter, option):
+                chosen = (*point.choice.options[:number], other, *point.choice.options[number + 1 :])
+                work = sum(o.work for o in chosen) / splitter.macs
+                tail = splitter.tail + sum(o.tail for o in chosen)
+                if tried >= VARIATIONS or (limit is not None and work > limit) or chosen in splitter.placed:
+                    continue
+                if max(o.peak for o in chosen) + tail >= point.bytes:
+                    continue
+                tried += 1
+                splitter.say(f"varying split {tried}")
+                candidate = splitter.place(chosen)
+                if candidate.bytes < point.bytes:
+                    point, improved = candidate, True
+                    found.append(candidate)
+                    break
+            if improved:
+                break
+    return found
+
+
+def _neighbours(splitter: Splitter, option: Option) -> list[Option]:
+    """The same region with one stripe more or less, even or not, from the other end, with other crops."""
+    if option not in splitter.near:
+        every = options(splitter.outline, option.region, splitter.tariff, finest=FINE)
+        near = [o for o in every if abs(o.stripes - option.stripes) <= 2]
+        for upward in turned(splitter.outline, option, splitter.tariff, FINE):
+            if abs(upward.stripes - option.stripes) <= 1:
+                near.append(upward)
+        near.sort(key=lambda o: (o.peak + o.tail, o.work))
+        splitter.near[option] = [o for o in dict.fromkeys(near) if o != option][:12]
+    return splitter.near[option]
+
+
+def _strategies(firmware: Firmware, wishes: Wishes) -> list[tuple[str, OverlapRules]]:
+    portable = rules(firmware.library, firmware.core, portable=True)
+    if wishes.in_place == "none":
+        return [("none", portable)]
+    return [("none", portable), (wishes.in_place, portable)]
+
+
+def written(point: Point) -> tuple[bytes, bytes]:
+    """(the file without a plan, the file with it)."""
+    plain = to_tflite(point.split.graph)
+    offsets = tuple(ONLINE if offset is None else offset for offset in point.plan.offsets)
+    return plain, with_plan(plain, FilePlan(point.plan.order, offsets))
+
+
+def resolver_additions(before: Graph, after: Graph) -> tuple[str, ...]:
+    """Operator kinds that the firmware's resolver must add."""
+    return tuple(sorted({op.kind for op in after.ops} - {op.kind for op in before.ops}))
+
