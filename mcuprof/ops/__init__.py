@@ -126,4 +126,15 @@ def _list(shapes: tuple[Shape, ...]) -> str:
     return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)
 
 
-__all__ = ["OPERATORS", "Operator", "Rows", "is_known", "macs", "output_shapes", "parameters", "propagate_shapes", "row_rule", "total_macs"]
+__all__ = [
+    "OPERATORS",
+    "Operator",
+    "Rows",
+    "is_known",
+    "macs",
+    "output_shapes",
+    "parameters",
+    "propagate_shapes",
+    "row_rule",
+    "total_macs",
+]

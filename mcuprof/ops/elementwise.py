@@ -250,6 +250,4 @@ _KERNELS: dict[str, Prepare] = {
 }
 
 ELEMENTWISE = tuple(_KERNELS)
-OPERATORS = tuple(
-    Operator(kind, broadcast, kernel=prepare, rows=pointwise_rows) for kind, prepare in _KERNELS.items()
-)
+OPERATORS = tuple(Operator(kind, broadcast, kernel=prepare, rows=pointwise_rows) for kind, prepare in _KERNELS.items())

@@ -32,8 +32,8 @@ class Operator:
     `shapes(graph, op, inputs)` gives the output shapes for the given input shapes (`()` where an input is absent); it
     raises ShapeUnknown when they depend on run-time values and ValueError when the inputs cannot be right. `macs` gives
     the multiply-accumulates of one execution with the graph's own shapes. `kernel(graph, op)` prepares its execution
-    (see `ops/kernel.py`); None where mcuprof cannot execute it. `rows` says how it runs on a stripe of rows (`ops/rows.py`);
-    None where it needs the whole image.
+    (see `ops/kernel.py`); None where mcuprof cannot execute it. `rows` says how it runs on a stripe of rows
+    (`ops/rows.py`); None where it needs the whole image.
     """
 
     kind: str

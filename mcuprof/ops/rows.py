@@ -1,7 +1,7 @@
 """How rows of an operator's output hang on rows of its inputs: what it means to run it on a stripe of its image.
 
-A stripe is a range of rows of an NHWC tensor with batch 1, one block of memory. Rules are for kernels that are given the
-stripe as if it were the whole image: they pad it again at its own borders.
+A stripe is a range of rows of an NHWC tensor with batch 1, one block of memory. Rules are for kernels that are given
+the stripe as if it were the whole image: they pad it again at its own borders.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Rows:
     """Row arithmetic of one operator.
 
     `inputs` are the positions of the operands that are cut like the output; every other operand is read whole. Output
-    row J reads input rows J·stride − before … J·stride − before + span − 1 (those that exist). `same`:
-    the kernel works out its padding from the rows it gets (TFLite SAME). `pad`: rows that the operator itself adds above
-    and below (PAD); `before` and `span` are 0 and 1 then.
+    row J reads input rows J·stride − before … J·stride − before + span − 1 (those that exist). `same`: the kernel works
+    out its padding from the rows it gets (TFLite SAME). `pad`: rows that the operator itself adds above and below
+    (PAD); `before` and `span` are 0 and 1 then.
     """
 
     inputs: tuple[int, ...]

@@ -127,8 +127,9 @@ def _unreached(limits: Limits, least: Point | None, unsplit: int, splitter: Spli
     number = plan.order[plan.peak_position]
     tail = least.arena.tail.nbytes
     return (
-        f"{best}{format_bytes(least.bytes)} at {100 * least.work:.1f} % more work; bound by {least.arena.head_bytes:,} B "
-        f"in use at operator {number} ({graph.ops[number].kind}) and {tail:,} B that the interpreter keeps"
+        f"{best}{format_bytes(least.bytes)} at {100 * least.work:.1f} % more work; bound by "
+        f"{least.arena.head_bytes:,} B in use at operator {number} ({graph.ops[number].kind}) and {tail:,} B that the "
+        "interpreter keeps"
     )
 
 

@@ -203,4 +203,3 @@ def written(point: Point) -> tuple[bytes, bytes]:
 def resolver_additions(before: Graph, after: Graph) -> tuple[str, ...]:
     """Operator kinds that the firmware's resolver must add."""
     return tuple(sorted({op.kind for op in after.ops} - {op.kind for op in before.ops}))
-

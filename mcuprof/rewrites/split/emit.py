@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
+from mcuprof.graph.graph import Attribute
 from mcuprof.memory.views import View
 from mcuprof.ops.rows import Rows
 from mcuprof.rewrites.edit import POSITIONAL
@@ -146,7 +147,7 @@ class _Emitter:
         self._concatenate(pieces, self.old(output))
 
     def _concatenate(self, pieces: list[int], output: int) -> None:
-        attributes = {"axis": 1, "activation": "NONE"}
+        attributes: dict[str, Attribute] = {"axis": 1, "activation": "NONE"}
         self.op(Op("CONCATENATION", tuple(pieces), (output,), attributes, version=2, source="CONCATENATION"), None)
 
     def slice(self, tensor: int, start: int, rows: int, name: str, output: int | None = None) -> int:

@@ -1,7 +1,7 @@
 """The ways to split one region that are worth knowing: where to crop, how many stripes, of which heights.
 
-For each choice of crops every stripe between two rows of a grid is costed; then, for each number of stripes, the heights
-with the smallest worst stripe are found exactly (on that grid), and among those the ones with the least work.
+For each choice of crops every stripe between two rows of a grid is costed; then, for each number of stripes, the
+heights with the smallest worst stripe are found exactly (on that grid), and among those the ones with the least work.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Option:
 
     `peak` is the most bytes in use while it runs (no placement takes less), `tail` the persistent bytes and `work` the
     multiply-accumulates it adds, copies included. `upward`: the stripe of the last rows runs first. Downward the output
-    may lie on bytes below the source's, upward above, so that neighbouring regions fit into each other in turn. `even`: all stripes are of one height, which leaves room
-    for a placement where uneven ones all reach the peak.
+    may lie on bytes below the source's, upward above, so that neighbouring regions fit into each other in turn. `even`:
+    all stripes are of one height, which leaves room for a placement where uneven ones all reach the peak.
     """
 
     region: Region
@@ -88,9 +88,7 @@ def pareto(found: Iterable[Option]) -> list[Option]:
 def crop_choices(outline: Outline, region: Region, every: bool = False) -> list[frozenset[int]]:
     """No crop; before the pointwise tail; after each operator that leaves garbage; at each cut alone, and added."""
     graph = outline.graph
-    spatial = [
-        cut for cut in region.cuts if (rule := outline.rules[graph.producer[cut]]) is not None and rule.spatial
-    ]
+    spatial = [cut for cut in region.cuts if (rule := outline.rules[graph.producer[cut]]) is not None and rule.spatial]
     before_tail = spatial[-1:]
     choices = [frozenset[int](), frozenset(before_tail), frozenset(spatial)]
     choices += [frozenset((cut,)) for cut in spatial]

@@ -23,9 +23,11 @@ _ALL = -3  # a tensor that is whole and has no rows to speak of
 
 Rows = tuple[int, list[int]]  # (tensor of the original, row of it per row)
 
+
 def prove(original: Graph, split: Split) -> int:
     """The number of rows of all stripes that were shown to be the original's. Raises PlanError where one is not."""
     return _Proof(original, split).run()
+
 
 class _Proof:
     def __init__(self, original: Graph, split: Split) -> None:
@@ -110,7 +112,10 @@ class _Proof:
 
     def padded(self, op: Op, source: Op) -> list[int]:
         """Rows of a PAD: those it adds at a true border, and those of its input."""
-        if any(self.new.input(op, 1).array().reshape(-1, 2)[axis].tolist() != amounts for axis, amounts in _columns(self.old, source)):
+        if any(
+            self.new.input(op, 1).array().reshape(-1, 2)[axis].tolist() != amounts
+            for axis, amounts in _columns(self.old, source)
+        ):
             raise PlanError("a PAD adds other columns or channels")
         if len(op.inputs) > 2 and not self.is_whole(op.inputs[2], source.inputs[2]):
             raise PlanError("a PAD adds another value")
@@ -162,6 +167,7 @@ class _Proof:
             name = self.old.tensors[there].name
             raise PlanError(f"rows {wrong[:3]} of tensor {name!r} are not the original's")
 
+
 def _taps(graph: Graph, op: Op) -> list[list[int]]:
     """Per output row the input rows that its window touches, _OUTSIDE for padding."""
     height = graph.input(op).shape[1]
@@ -176,22 +182,27 @@ def _taps(graph: Graph, op: Op) -> list[list[int]]:
         for out in range(w.out_h)
     ]
 
+
 def _unique(parts: Sequence[Sequence[int]], taps: Sequence[int], whole: Sequence[Sequence[int]]) -> int:
     """Where several rows of the original read the same, none is told apart by its taps."""
     read = [rows[tap] if tap != _OUTSIDE else _OUTSIDE for rows in parts[:1] for tap in taps]
     same = [row for row, other in enumerate(whole) if list(other) == read]
     return same[0] if len(same) == 1 else NOTHING
 
+
 def _columns(graph: Graph, pad: Op) -> Iterator[tuple[int, list[int]]]:
     amounts = graph.input(pad, 1).array().reshape(-1, 2).tolist()
     return ((axis, amounts[axis]) for axis in (0, 2, 3))
 
+
 def _alike(one: Tensor, other: Tensor) -> bool:
     return _same_but_rows(one, other) and one.shape == other.shape and one.data == other.data
+
 
 def _same_but_rows(one: Tensor, other: Tensor) -> bool:
     kind = (one.dtype, one.quantization, one.variable) == (other.dtype, other.quantization, other.variable)
     rest = (one.shape[:1], one.shape[2:]) == (other.shape[:1], other.shape[2:]) if len(one.shape) == 4 else True
     return kind and len(one.shape) == len(other.shape) and rest
+
 
 Origins = Mapping[int, int]

@@ -6,7 +6,7 @@ source), and leave images to later operators. What else lives across it just sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,15 +127,17 @@ class Outline:
         """Inner tensors that are the only unfinished one when they have been made."""
         graph = self.graph
         open_: set[int] = set()
-        source_open = {index for index in range(first, last + 1) if any(t not in made for t in self._cut_operands(index))}
+        source_open = {
+            index for index in range(first, last + 1) if any(t not in made for t in self._cut_operands(index))
+        }
         for index in range(first, last):
             open_ = {t for t in open_ if self._last_inside(t, last) > index}
             output = graph.ops[index].outputs[0]
             open_.add(output)
             later = any(other > index for other in source_open)
-            if open_ == {output} and not later and self._last_inside(output, last) > index:
-                if graph.tensors[output].dtype in SLICED:
-                    yield output
+            alone = open_ == {output} and not later and self._last_inside(output, last) > index
+            if alone and graph.tensors[output].dtype in SLICED:
+                yield output
 
     def _cut_operands(self, index: int) -> list[int]:
         op, rule = self.graph.ops[index], self.rules[index]
@@ -166,5 +168,3 @@ def regions(outline: Outline, containing: int | None = None) -> Iterator[Region]
 def data_operands(op: Op, rule: Rows) -> tuple[int, ...]:
     """The tensors whose rows are cut, once each."""
     return tuple(dict.fromkeys(op.inputs[position] for position in rule.inputs))
-
-

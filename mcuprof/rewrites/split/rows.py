@@ -44,9 +44,10 @@ class Span:
 
     def equals(self, other: Span) -> Mask:
         """Where both are the same rows."""
-        return (self.start == other.start) & (self.stop == other.stop)
+        same: Mask = (self.start == other.start) & (self.stop == other.stop)
+        return same
 
-    def at(self, chosen: Mask) -> Span:
+    def at(self, chosen: Mask | Ints) -> Span:
         """The spans of the chosen stripes."""
         return Span(self.start[chosen], self.stop[chosen])
 

@@ -1,8 +1,9 @@
 """Which regions to split together: the front of memory and work over all ways to partition the operators.
 
-Regions meet where nothing of their stripes is in use, so the peak of the network is the largest of its parts', and tail
-and work add up. For every peak that may be asked for and several prices of work, the cheapest partition is a shortest
-path over the operators. Only regions that hold an operator which needs more than every solution must have are looked at.
+Regions meet where nothing of their stripes is in use, so the peak of the network is the largest of its parts', and
+tail and work add up. For every peak that may be asked for and several prices of work, the cheapest partition is a
+shortest path over the operators. Only regions that hold an operator which needs more than any solution must have are
+looked at.
 The effort is counted in stripes, not in seconds: equal input gives an equal front.
 """
 
@@ -86,9 +87,7 @@ def _stride(outline: Outline, region: Region) -> int:
     return outline.height(region.source) // max(1, outline.height(region.outputs[-1]))
 
 
-def _front(
-    outline: Outline, library: dict[tuple[int, int], list[Option]], footprints: Sequence[int]
-) -> list[Choice]:
+def _front(outline: Outline, library: dict[tuple[int, int], list[Option]], footprints: Sequence[int]) -> list[Choice]:
     every = sorted((o for found in library.values() for o in found), key=lambda o: (o.peak, o.tail, o.work))
     found = _paths(outline, every, footprints)
     even = _paths(outline, [option for option in every if option.even], footprints)
@@ -120,9 +119,7 @@ def _paths(outline: Outline, every: Sequence[Option], footprints: Sequence[int])
     return found
 
 
-def _path(
-    best: dict[tuple[int, int], tuple[float, Option]], footprints: Sequence[int], peak: int
-) -> Choice | None:
+def _path(best: dict[tuple[int, int], tuple[float, Option]], footprints: Sequence[int], peak: int) -> Choice | None:
     """The cheapest partition with this peak: unsplit operators cost nothing where they fit."""
     count = len(footprints)
     starting: list[list[tuple[float, Option]]] = [[] for _ in range(count)]
@@ -146,11 +143,11 @@ def _path(
     worst = 0
     index = count
     while index:
-        option = back[index]
-        worst = max(worst, footprints[index - 1] if option is None else option.peak)
-        index = index - 1 if option is None else option.region.first
-        if option is not None:
-            chosen.append(option)
+        taken = back[index]
+        worst = max(worst, footprints[index - 1] if taken is None else taken.peak)
+        index = index - 1 if taken is None else taken.region.first
+        if taken is not None:
+            chosen.append(taken)
     chosen.reverse()
     return Choice(tuple(chosen), worst, sum(o.tail for o in chosen), sum(o.work for o in chosen))
 

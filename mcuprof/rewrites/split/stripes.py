@@ -1,7 +1,8 @@
 """One region, many stripes: what each of them holds, costs and keeps in memory, worked out for all of them at once.
 
-Crops. A stripe may be cropped at chosen cuts: a SLICE drops the rows that nobody needs, in place. A segment is what lies
-between two crops; it starts from the fewest rows for which its operators meet their grids and make right what is needed.
+Crops. A stripe may be cropped at chosen cuts: a SLICE drops the rows that nobody needs, in place. A segment is what
+lies between two crops; it starts from the fewest rows for which its operators meet their grids and make right what is
+needed.
 """
 
 from __future__ import annotations
@@ -100,9 +101,7 @@ def lay(
     return stripes
 
 
-def cost(
-    outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[int], upward: bool = False
-) -> Cost:
+def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[int], upward: bool = False) -> Cost:
     """What the stripes take when they run from the first row down, or from the last row `upward`.
 
     `scratch` holds bytes per operator of the graph.
@@ -224,7 +223,9 @@ def _solve(
     outputs = [graph.ops[index].outputs[0] for index in ops]
     checked = [tensor for tensor in outputs if tensor in stripes.wanted or tensor == outputs[-1]]
     found = {tensor: _empty(count) for tensor in (source, *outputs)}
-    joined = {(index, tensor): _empty(count).extent for index in ops for tensor in _operands(outline, index, several=True)}
+    joined = {
+        (index, tensor): _empty(count).extent for index in ops for tensor in _operands(outline, index, several=True)
+    }
     row = outline.row_bytes(source)
     stride = 1
     for index in ops:
@@ -234,7 +235,9 @@ def _solve(
     for above, below in _extensions(min(MAX_REACH, max(2 * stride if stride > 1 else 0, step - 1)), stride > 1):
         start = np.maximum(need.start[left] - above, given.extent.start[left])
         stop = np.minimum(need.stop[left] + below, given.extent.stop[left])
-        first = Stripe(Span(start, stop), Span(start, stop).within(Span(given.valid.start[left], given.valid.stop[left])))
+        first = Stripe(
+            Span(start, stop), Span(start, stop).within(Span(given.valid.start[left], given.valid.stop[left]))
+        )
         made, crops, good = _forward(outline, ops, source, first)
         good &= (start - given.extent.start[left]) * row % grain == 0
         for tensor in checked:
