@@ -24,8 +24,9 @@ from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
 from mcuprof.writers.tflite_model import to_tflite
 
 PLACEMENTS = 60  # choices placed per search
-SECONDS_PER_PLACEMENT = 3.0
-VARIATIONS = 40
+# A quick placement ranks, a closer one compares neighbours, a thorough one is for what is shown and written.
+QUICK, CLOSER, THOROUGH = 0.04, 0.2, 2.0
+VARIATIONS = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +66,7 @@ class Splitter:
     tail: int = field(init=False)
     macs: int = field(init=False)
     placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
+    spent: dict[tuple[Option, ...], float] = field(default_factory=dict)
     near: dict[Option, list[Option]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,16 +86,17 @@ class Splitter:
         )
         return front(self.outline, self.tariff, unsplit.footprints, self.say)
 
-    def place(self, chosen: Sequence[Option]) -> Point:
+    def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:
         """The smallest arena for these options; the strategy that asks least of the kernels wins where equal."""
         key = tuple(chosen)
-        if key not in self.placed:
-            self.placed[key] = min(
-                (self._under(key, strategy, allowed) for strategy, allowed in self.strategies), key=lambda p: p.bytes
-            )
+        known = self.placed.get(key)
+        if known is None or (seconds > self.spent[key] and not known.plan.optimal):
+            points = [self._under(key, strategy, allowed, seconds) for strategy, allowed in self.strategies]
+            self.placed[key] = min([*points, *([known] if known else [])], key=lambda point: point.bytes)
+            self.spent[key] = seconds
         return self.placed[key]
 
-    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules) -> Point:
+    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules, seconds: float) -> Point:
         made = split(self.outline, chosen, self.tariff.grain)
         scratch = self.firmware.arena(made.graph).scratch(len(made.graph.ops))
         plan = memory.plan(
@@ -104,7 +107,7 @@ class Splitter:
             scratch=scratch,
             sharing=allowed,
             views=made.views,
-            time_limit=SECONDS_PER_PLACEMENT,
+            time_limit=seconds,
         )
         arena = self.firmware.arena(graph_with_plan(made.graph, plan.order, plan.offsets))
         work = sum(option.work for option in chosen)
@@ -113,8 +116,12 @@ class Splitter:
         return Point(choice, made, plan, arena, work / self.macs, allowed)
 
     def least(self, choice: Choice) -> int:
-        """No placement of the choice needs less, but for a few bytes of constants."""
-        return self.tail + choice.bytes
+        """What no placement of the choice goes below by more than a few bytes of constants.
+
+        Overlaps inside stripes are not known to the search, so where kernels allow them it is a guess.
+        """
+        shared = 0 if len(self.strategies) == 1 else choice.peak // 5
+        return self.tail + choice.bytes - shared
 
 
 def front_points(splitter: Splitter, most_work: float | None = None) -> list[Point]:
@@ -129,11 +136,28 @@ def front_points(splitter: Splitter, most_work: float | None = None) -> list[Poi
             continue
         splitter.say(f"placing split {len(splitter.placed)}: {len(choice.options)} regions")
         found.append(splitter.place(choice.options))
+    found = _closer(splitter, found)
     best = undominated(found)
     for limit in [most_work] if most_work is not None else [0.025, 0.05, 0.1, None]:
         within = [p for p in best if limit is None or p.work <= limit]
         found += _varied(splitter, within[-1], limit)
-    return undominated(found)
+    return undominated(_closer(splitter, found))
+
+
+def _closer(splitter: Splitter, found: Sequence[Point]) -> list[Point]:
+    """The same points, those placed with more time that are shown or might be."""
+    shown = undominated(found)
+    close = sorted((p for p in found if not any(_beats(other, p) for other in shown)), key=lambda p: p.bytes)
+    for number, point in enumerate(close[: PLACEMENTS // 2], 1):
+        splitter.say(f"placing point {number} more closely")
+        splitter.place(point.choice.options, THOROUGH)
+    return [splitter.placed[point.choice.options] for point in found]
+
+
+def _beats(one: Point, other: Point) -> bool:
+    """Whether no placement could bring `other` below `one`, which takes no more work."""
+    least = other.bytes - other.plan.arena_bytes + other.plan.lower_bound_bytes
+    return one is not other and one.work <= other.work and one.bytes <= least
 
 
 def undominated(points: Sequence[Point]) -> list[Point]:
@@ -157,13 +181,13 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
                 chosen = (*point.choice.options[:number], other, *point.choice.options[number + 1 :])
                 work = sum(o.work for o in chosen) / splitter.macs
                 tail = splitter.tail + sum(o.tail for o in chosen)
-                if tried >= VARIATIONS or (limit is not None and work > limit) or chosen in splitter.placed:
+                if tried >= VARIATIONS or (limit is not None and work > limit) or splitter.spent.get(chosen, 0.0):
                     continue
                 if max(o.peak for o in chosen) + tail >= point.bytes:
                     continue
                 tried += 1
                 splitter.say(f"varying split {tried}")
-                candidate = splitter.place(chosen)
+                candidate = splitter.place(chosen, CLOSER)
                 if candidate.bytes < point.bytes:
                     point, improved = candidate, True
                     found.append(candidate)

@@ -91,8 +91,9 @@ def crop_choices(outline: Outline, region: Region, every: bool = False) -> list[
     spatial = [cut for cut in region.cuts if (rule := outline.rules[graph.producer[cut]]) is not None and rule.spatial]
     before_tail = spatial[-1:]
     choices = [frozenset[int](), frozenset(before_tail), frozenset(spatial)]
-    choices += [frozenset((cut,)) for cut in spatial]
-    choices += [frozenset((*before_tail, cut)) for cut in spatial]
+    some = spatial if len(spatial) <= 4 else spatial[::2]
+    choices += [frozenset((cut,)) for cut in some]
+    choices += [frozenset((*before_tail, cut)) for cut in some]
     if every:
         choices += [frozenset((one, two)) for one in spatial for two in spatial]
         choices += [frozenset(spatial) - {one} for one in spatial]

@@ -16,7 +16,7 @@ from mcuprof.ops import total_macs
 from mcuprof.rewrites.split.options import Option, Tariff, options, pareto
 from mcuprof.rewrites.split.regions import Outline, Region, regions
 
-COARSE, FINE = 24, 96  # rows of the grids
+COARSE, FINE = 16, 64  # rows of the grids
 MAX_STRIDE = 16  # beyond, a stripe's halo is as large as the image
 EFFORT = 600  # regions looked at
 PEAKS = 48  # different peaks asked for
