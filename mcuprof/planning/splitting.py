@@ -72,7 +72,9 @@ class Splitter:
     def __post_init__(self) -> None:
         costs = marginal(self.graph, library=self.firmware.library, core=self.firmware.core)
         self.outline = Outline(self.graph)
-        self.tariff = Tariff(costs.persistent, costs.scratch, costs.slice_bytes, costs.concatenation_bytes, ALIGNMENT)
+        self.tariff = Tariff(
+            costs.persistent, costs.scratch, costs.slice_bytes, costs.concatenation_bytes, _grains(self.firmware)
+        )
         self.strategies = _strategies(self.firmware, self.wishes)
         self.tail = self.firmware.arena(self.graph).tail.nbytes
         self.macs = max(1, total_macs(self.graph))
@@ -97,7 +99,7 @@ class Splitter:
         return self.placed[key]
 
     def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules, seconds: float) -> Point:
-        made = split(self.outline, chosen, self.tariff.grain)
+        made = split(self.outline, chosen)
         scratch = self.firmware.arena(made.graph).scratch(len(made.graph.ops))
         plan = memory.plan(
             made.graph,
@@ -208,6 +210,13 @@ def _neighbours(splitter: Splitter, option: Option) -> list[Option]:
         near.sort(key=lambda o: (o.peak + o.tail, o.work))
         splitter.near[option] = [o for o in dict.fromkeys(near) if o != option][:12]
     return splitter.near[option]
+
+
+def _grains(firmware: Firmware) -> tuple[int, ...]:
+    """What views must be aligned to: int8 kernels of TFLM and CMSIS-NN take any address (words are read by memcpy);
+    vector kernels of ESP-NN ask for 16.
+    """
+    return (ALIGNMENT, 4) if firmware.library in ("reference", "cmsis-nn") else (ALIGNMENT,)
 
 
 def _strategies(firmware: Firmware, wishes: Wishes) -> list[tuple[str, OverlapRules]]:

@@ -39,9 +39,9 @@ class Split:
     tensors: Mapping[int, int]
 
 
-def split(outline: Outline, options: Sequence[Option], grain: int = 1) -> Split:
-    """The graph of `outline` with these regions (disjoint) cut into stripes; `grain` as the options were made with."""
-    emitter = _Emitter(outline, grain)
+def split(outline: Outline, options: Sequence[Option]) -> Split:
+    """The graph of `outline` with these regions (disjoint) cut into stripes."""
+    emitter = _Emitter(outline)
     index = 0
     for option in sorted(options, key=lambda o: o.region.first):
         for number in range(index, option.region.first):
@@ -56,8 +56,8 @@ def split(outline: Outline, options: Sequence[Option], grain: int = 1) -> Split:
 class _Emitter:
     """Lists under construction. Tensors of the original come in when they are first named."""
 
-    def __init__(self, outline: Outline, grain: int) -> None:
-        self.outline, self.source, self.grain = outline, outline.graph, grain
+    def __init__(self, outline: Outline) -> None:
+        self.outline, self.source = outline, outline.graph
         self.tensors: list[Tensor] = []
         self.place: dict[int, int] = {ABSENT: ABSENT}
         self.ops: list[Op] = []
@@ -116,9 +116,9 @@ class _Emitter:
         region, outline = option.region, self.outline
         rows = np.array(option.rows, np.int64)
         wanted = wanted_rows(outline, region, rows[:-1], rows[1:])
-        stripes = lay(outline, region, option.crops, wanted, self.grain)
+        stripes = lay(outline, region, option.crops, wanted, option.grain)
         if not stripes.solved.all():
-            raise ValueError("an option's stripes do not exist: it was made with another grain")
+            raise ValueError("an option's stripes do not exist: it is of another graph")
         pieces: dict[int, list[int]] = {output: [] for output in region.outputs}
         numbers = range(option.stripes)
         for number in reversed(numbers) if option.upward else numbers:
@@ -157,7 +157,7 @@ class _Emitter:
             output = self.new(_cut(spec, name, rows))
             self.views[output] = View(tensor, start * (spec.nbytes // spec.shape[1]))
         begin = self.constant((0, start, 0, 0), (4,))
-        size = self.constant((1, rows, *spec.shape[2:]), (4,))
+        size = self.constant((1, rows, -1, -1), (4,))  # whole rows, so that slices of all tensors share it
         self.op(Op("SLICE", (tensor, begin, size), (output,), {}, version=2, source="SLICE"), None)
         return output
 

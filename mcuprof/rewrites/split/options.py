@@ -25,14 +25,14 @@ _FAR = np.int64(2**60)
 class Tariff:
     """What a firmware asks for per operator: bytes of tail, bytes of scratch; and per SLICE, CONCATENATION and tensor.
 
-    `grain` is what offsets of views must be multiples of.
+    `grains` are what offsets of views may be multiples of, the coarsest first.
     """
 
     tail: tuple[int, ...]
     scratch: tuple[int, ...]
     slice_tail: int
     concat_tail: int
-    grain: int = 16
+    grains: tuple[int, ...] = (16,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Option:
     `peak` is the most bytes in use while it runs (no placement takes less), `tail` the persistent bytes and `work` the
     multiply-accumulates it adds, copies included. `upward`: the stripe of the last rows runs first. Downward the output
     may lie on bytes below the source's, upward above, so that neighbouring regions fit into each other in turn. `even`:
-    all stripes are of one height, which leaves room for a placement where uneven ones all reach the peak.
+    all stripes are of one height, which leaves room for a placement where uneven ones all reach the peak. Its views lie
+    at multiples of `grain` bytes.
     """
 
     region: Region
@@ -53,6 +54,7 @@ class Option:
     work: int
     upward: bool = False
     even: bool = False
+    grain: int = 16
 
     @property
     def stripes(self) -> int:
@@ -67,22 +69,36 @@ def options(outline: Outline, region: Region, tariff: Tariff, *, finest: int, ev
     """
     found: list[Option] = []
     for crops in crop_choices(outline, region, every):
-        found = pareto(found + list(_with_crops(outline, region, crops, tariff, finest, False)))
+        for grain in _grains(outline, region, tariff):
+            found = pareto(found + list(_with_crops(outline, region, crops, tariff, finest, False, grain)))
     return found
 
 
 def turned(outline: Outline, option: Option, tariff: Tariff, finest: int) -> list[Option]:
     """The same region with the same crops, run from the other end: the ways worth knowing."""
-    return list(_with_crops(outline, option.region, option.crops, tariff, finest, not option.upward))
+    way = not option.upward
+    return list(_with_crops(outline, option.region, option.crops, tariff, finest, way, option.grain))
+
+
+def _grains(outline: Outline, region: Region, tariff: Tariff) -> tuple[int, ...]:
+    """Finer grains only where a row is not a multiple of the coarsest."""
+    tensors = (region.source, *region.cuts, *region.outputs)
+    coarsest = tariff.grains[0]
+    return tariff.grains if any(outline.row_bytes(t) % coarsest for t in tensors) else (coarsest,)
 
 
 def pareto(found: Iterable[Option]) -> list[Option]:
     """Those that no other beats in peak, tail and work; of equals the first."""
     kept: list[Option] = []
-    for option in sorted(found, key=lambda o: (o.peak, o.work, o.tail, not o.even, len(o.crops), o.rows)):
-        if not any(k.tail <= option.tail and k.work <= option.work and k.even >= option.even for k in kept):
+    for option in sorted(found, key=lambda o: (o.peak, o.work, o.tail, not o.even, -o.grain, len(o.crops), o.rows)):
+        if not any(_beats(other, option) for other in kept):
             kept.append(option)
     return kept
+
+
+def _beats(one: Option, other: Option) -> bool:
+    """In everything but the peak; coarse and even options are kept beside others, because they are easier to place."""
+    return one.tail <= other.tail and one.work <= other.work and one.even >= other.even and one.grain >= other.grain
 
 
 def crop_choices(outline: Outline, region: Region, every: bool = False) -> list[frozenset[int]]:
@@ -101,9 +117,9 @@ def crop_choices(outline: Outline, region: Region, every: bool = False) -> list[
 
 
 def _with_crops(
-    outline: Outline, region: Region, crops: frozenset[int], tariff: Tariff, finest: int, upward: bool
+    outline: Outline, region: Region, crops: frozenset[int], tariff: Tariff, finest: int, upward: bool, grain: int
 ) -> Iterator[Option]:
-    grid = row_grid(outline, region, tariff.grain, finest)
+    grid = row_grid(outline, region, grain, finest)
     count = len(grid)
     if count < 3:
         return
@@ -116,7 +132,7 @@ def _with_crops(
     wanted = {tensor: span.at(usable) for tensor, span in wanted.items()}
     if not len(low):
         return
-    stripes = lay(outline, region, crops, wanted, tariff.grain)
+    stripes = lay(outline, region, crops, wanted, grain)
     price = cost(outline, region, stripes, tariff.scratch, upward)
     peak = np.full((count, count), _FAR)
     work = np.full((count, count), _FAR)
@@ -136,7 +152,7 @@ def _with_crops(
             joints = (1 + (n - 1) // 10 + (n > 10)) * len(region.outputs)
             tail = (n - 1) * own_tail + made * tariff.slice_tail + joints * tariff.concat_tail
             at = tuple(int(grid[row]) for row in rows)
-            yield Option(region, crops, at, int(worst), tail, int(spent) - own_macs, upward, even)
+            yield Option(region, crops, at, int(worst), tail, int(spent) - own_macs, upward, even, grain)
 
 
 def row_grid(outline: Outline, region: Region, grain: int, finest: int) -> Ints:

@@ -133,6 +133,7 @@ class _Proof:
     def sliced(self, op: Op) -> Rows:
         x, out = self.new.input(op), self.new.output(op)
         begin, size = (self.new.input(op, position).array().tolist() for position in (1, 2))
+        size = [x.shape[axis] - begin[axis] if length == -1 else length for axis, length in enumerate(size)]
         rest = (0, 2, 3)
         if any(begin[axis] or size[axis] != x.shape[axis] for axis in rest) or tuple(size) != out.shape:
             raise PlanError("a SLICE takes more or less than rows")

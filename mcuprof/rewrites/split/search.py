@@ -91,7 +91,10 @@ def _front(outline: Outline, library: dict[tuple[int, int], list[Option]], footp
     every = sorted((o for found in library.values() for o in found), key=lambda o: (o.peak, o.tail, o.work))
     found = _paths(outline, every, footprints)
     even = _paths(outline, [option for option in every if option.even], footprints)
-    return sorted({*undominated(found), *undominated(even)}, key=lambda c: (c.work, c.bytes))
+    coarsest = max((option.grain for option in every), default=0)
+    coarse = _paths(outline, [option for option in every if option.even and option.grain == coarsest], footprints)
+    fronts = {*undominated(found), *undominated(even), *undominated(coarse)}
+    return sorted(fronts, key=lambda c: (c.work, c.bytes))
 
 
 def _paths(outline: Outline, every: Sequence[Option], footprints: Sequence[int]) -> list[Choice]:
