@@ -96,7 +96,7 @@ def split_tflite(
             steps = (*steps, *_original(graph, data, whole.data, say, inputs))
         return SplitPlanned(graph, base, whole.data, None, whole, before, whole.after, front, (), steps)
     plain, planned = written(point)
-    steps = tuple(_prove(graph, data, base, base_data, point, plain, planned, firmware, say, inputs))
+    steps = tuple(prove_split((graph, data), (base, base_data), point, (plain, planned), firmware, say, inputs))
     added = resolver_additions(graph, point.split.graph)
     return SplitPlanned(graph, base, planned, point, whole, before, point.arena, front, added, steps)
 
@@ -133,18 +133,19 @@ def _unreached(limits: Limits, least: Point | None, unsplit: int, splitter: Spli
     )
 
 
-def _prove(
-    graph: Graph,
-    data: bytes,
-    base: Graph,
-    base_data: bytes,
+def prove_split(
+    model: tuple[Graph, bytes],
+    based: tuple[Graph, bytes],
     point: Point,
-    plain: bytes,
-    planned: bytes,
+    files: tuple[bytes, bytes],
     firmware: Firmware,
     say: Say,
-    inputs: int,
+    inputs: int = INPUTS,
 ) -> list[Step]:
+    """All that must hold before a split is written: graph and file of the model, of its simplified form, and the files
+    without and with the plan (`splitting.written`). Raises PlanError, or ModelError where nothing could execute it.
+    """
+    (graph, data), (base, base_data), (plain, planned) = model, based, files
     say("proving rows")
     rows = prove(base, point.split)
     made = point.split.graph
