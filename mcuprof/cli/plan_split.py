@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output
-from mcuprof.errors import UsageError
+from mcuprof.errors import McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import head, prose
 from mcuprof.report.split_front import FrontRow, front_lines
@@ -70,7 +70,7 @@ def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None)
     if found.base is not found.graph:
         lines += prose(page, "exact", _simplified(found))
     lines += prose(page, "split", _what(found), limit=None)
-    rows, note = _rows(found, kernels, device)
+    rows, note = _rows(found.front, found.point, kernels, device)
     if len(rows) > 1:
         lines += [line(head("front"), Piece("arena against work (MACs, and 8 for each byte SLICE copies)", "dim"))]
         lines += front_lines(page, rows)
@@ -82,12 +82,40 @@ def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None)
     return lines
 
 
+def offered(page: Page, model: str, device_name: str | None, kernels: str | None) -> list[Line]:
+    """The front that splitting offers for a model, for `analyze`. Raises as `plan --split` does."""
+    from mcuprof.cli.pipeline import load_target, read_model
+    from mcuprof.planning import Firmware, Wishes
+    from mcuprof.planning.split_orchestrate import split_front
+
+    graph = read_model(model, {})
+    if graph.origin.format != "tflite":
+        raise ModelError(f"{model}: only .tflite models are split")
+    device = None if device_name is None else load_target(device_name, None)
+    library = kernels or (device.kernels if device else "reference")
+    firmware = Firmware(library, device.core if device else None)
+    say = progress(model, verbose=False)
+    try:
+        points = split_front(graph, firmware, Wishes("as-is", "none"), say)
+    except McuprofError as error:
+        raise type(error)(f"{model}: {error}") from None
+    say("")
+    rows, note = _rows(points, None, library, device)
+    return [
+        line(Piece("Split into stripes (mcuprof plan --split): smallest arena against work", "strong")),
+        *front_lines(page, rows),
+        *(prose(page, "", note, limit=None) if note else []),
+    ]
+
+
 def _what(found: SplitPlanned) -> str:
     if found.point is None:
         return "not split: no stripes save anything within these limits; planned as without --split"
     regions = _regions(found.point)
     work = f"{100 * found.point.work:.1f} % more work"
-    return f"operators {regions} stripes, {work}; correct without the plan too, only larger"
+    relies = found.point.allowed.name if found.point.plan.strategy != "none" else ""
+    holds = f"its plan holds for {relies} kernels and the reference's" if relies else "its plan holds for any kernels"
+    return f"operators {regions} stripes, {work}; {holds}; correct without the plan too, only larger"
 
 
 def _simplified(found: SplitPlanned) -> str:
@@ -97,15 +125,17 @@ def _simplified(found: SplitPlanned) -> str:
     return f"simplified first: {len(found.graph.ops)} -> {len(found.base.ops)} operators, {before:,} -> {after:,} MACs"
 
 
-def _rows(found: SplitPlanned, kernels: str, device: Device | None) -> tuple[list[FrontRow], str]:
+def _rows(
+    front: tuple[Point, ...], chosen: Point | None, kernels: str, device: Device | None
+) -> tuple[list[FrontRow], str]:
     from mcuprof.planning.split_time import split_time
 
     rows, reasons, copied = [], [], False
-    for point in found.front:
+    for point in front:
         time = split_time(point.split.graph, device, kernels)
         reasons.append(time.reason)
         copied = copied or time.copied > 0
-        rows.append(FrontRow(point.bytes, point.work, time.ms, _regions(point), point is found.point))
+        rows.append(FrontRow(point.bytes, point.work, time.ms, _regions(point), point is chosen))
     if device is None:
         return rows, ""
     if all(row.ms is None for row in rows):

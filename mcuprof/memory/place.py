@@ -94,13 +94,14 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     Arenas are multiples of `grain`. Below `least` nothing fits; at `stuck` a try has run out of time.
     """
     grain = layout.grain
+    held = bound  # what the checker can see; that arenas are multiples of the grain is the search's word
     bound = least = align(bound, grain)
     best = best_greedy(layout, max(bound, capacity))
     needed = _needed(layout, best)
     if needed == bound or len(layout) > MAX_ITEMS:
-        return Placement(tuple(best.tolist()), needed, bound, "bound")
+        return Placement(tuple(best.tolist()), needed, bound, "bound" if layout.simple or bound == held else "search")
     if not layout.simple:
-        return _improved(layout, best, bound, capacity, deadline)
+        return _improved(layout, best, bound, held, capacity, deadline)
     search = Stacking(layout)
     # With the extra installed, half of the time is left for it.
     own_deadline = deadline - (deadline - time.monotonic()) / 2 if exact.available() else deadline
@@ -128,7 +129,7 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
 
 
-def _improved(layout: Layout, best: Ints, bound: int, capacity: int, deadline: float) -> Placement:
+def _improved(layout: Layout, best: Ints, bound: int, held: int, capacity: int, deadline: float) -> Placement:
     """Rigid groups with others between their parts: local search, then the extra where it is installed."""
     own_deadline = deadline - (deadline - time.monotonic()) * (0.75 if exact.available() else 0)
     best = local_search(layout, best, max(bound, capacity), own_deadline)
@@ -136,7 +137,7 @@ def _improved(layout: Layout, best: Ints, bound: int, capacity: int, deadline: f
     if _needed(layout, best) > max(bound, capacity) and exact.available() and time.monotonic() < deadline:
         best, least = exact.improve(layout, best, bound, capacity, deadline - time.monotonic())
     needed = _needed(layout, best)
-    return Placement(tuple(best.tolist()), needed, min(least, needed), "bound" if least == bound else "search")
+    return Placement(tuple(best.tolist()), needed, min(least, needed), "bound" if least == held else "search")
 
 
 def _needed(layout: Layout, offsets: Ints) -> int:

@@ -101,6 +101,12 @@ def split_tflite(
     return SplitPlanned(graph, base, planned, point, whole, before, point.arena, front, added, steps)
 
 
+def split_front(graph: Graph, firmware: Firmware, wishes: Wishes, say: Say = _silent) -> tuple[Point, ...]:
+    """What there is to choose from, without any limit; nothing is proven or written. Raises ModelError."""
+    refuse(graph, firmware.arena(graph), firmware)
+    return tuple(front_points(Splitter(simplify(graph), firmware, wishes, say)))
+
+
 def _chosen(front: tuple[Point, ...], whole: Planned, limits: Limits, splitter: Splitter) -> Point | None:
     """The point that the limits ask for; None for not to split. Raises PlanError where nothing fits."""
     unsplit = whole.after.min_arena_bytes
