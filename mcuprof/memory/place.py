@@ -99,7 +99,7 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     best = best_greedy(layout, max(bound, capacity))
     needed = _needed(layout, best)
     if needed == bound or len(layout) > MAX_ITEMS:
-        return Placement(tuple(best.tolist()), needed, bound, "bound" if layout.simple or bound == held else "search")
+        return Placement(tuple(best.tolist()), needed, bound, "bound" if bound == held else "search")
     if not layout.simple:
         return _improved(layout, best, bound, held, capacity, deadline)
     search = Stacking(layout)
@@ -125,7 +125,7 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     if max(least, capacity + 1) <= needed - grain and exact.available() and time.monotonic() < deadline:
         best, least = exact.improve(layout, best, least, capacity, deadline - time.monotonic())
         needed = _needed(layout, best)
-    proof: Literal["bound", "search"] = "bound" if least == bound else "search"
+    proof: Literal["bound", "search"] = "bound" if least == held else "search"
     return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
 
 
