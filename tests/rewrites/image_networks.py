@@ -78,7 +78,7 @@ class ImageNetwork(Network):
 
 
 def image_network(seed: int) -> Graph:
-    """Two to six layers; everything but constants is NHWC with batch 1."""
+    """Two to six layers; everything but constants is NHWC with batch 1. Some have a second output, from within."""
     net = ImageNetwork(seed)
     first = x = net.image()
     layers = (net.conv, net.depthwise, net.pool, net.pad, net.residual, net.residual)
@@ -88,4 +88,8 @@ def image_network(seed: int) -> Graph:
         x = layers[int(choice)](x)
     if x == first:
         x = net.conv(x)
-    return Graph(f"image{seed}", tuple(net.tensors), tuple(net.ops), (first,), (x,), Origin("tflite"))
+    outputs = [x]
+    earlier = [op.outputs[0] for op in net.ops[:-1]]
+    if earlier and net.rng.random() < 0.3:
+        outputs.append(int(net.rng.choice(earlier)))
+    return Graph(f"image{seed}", tuple(net.tensors), tuple(net.ops), (first,), tuple(outputs), Origin("tflite"))

@@ -66,9 +66,10 @@ def differing(graph: Graph, option: Option, outline: Outline, seed: int, proven:
         for runtime in (one, other):
             runtime.set_input(x, 0)
             runtime.invoke()
-        expected, found = one.get_output(0), other.get_output(0)
-        wrong += int((expected != found).sum())
-        total += expected.size
+        for position in range(len(graph.outputs)):
+            expected, found = one.get_output(position), other.get_output(position)
+            wrong += int((expected != found).sum())
+            total += expected.size
     return wrong, total
 
 
