@@ -72,7 +72,12 @@ def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None)
     lines += prose(page, "split", _what(found), limit=None)
     rows, note = _rows(found.front, found.point, kernels, device)
     if len(rows) > 1:
-        lines += [line(head("front"), Piece("arena against work (MACs, and 8 for each byte SLICE copies)", "dim"))]
+        lines += [
+            line(
+                head("front"),
+                Piece("arena against work (MACs, and 8 for each byte SLICE copies, beside today's)", "dim"),
+            )
+        ]
         lines += front_lines(page, rows)
         lines += prose(page, "", note, limit=None) if note else []
     if found.added:
@@ -112,7 +117,7 @@ def _what(found: SplitPlanned) -> str:
     if found.point is None:
         return "not split: no stripes save anything within these limits; planned as without --split"
     regions = _regions(found.point)
-    work = f"{100 * found.point.work:.1f} % more work"
+    work = f"{100 * found.point.work:+.1f} % work"
     relies = found.point.allowed.name if found.point.plan.strategy != "none" else ""
     holds = f"its plan holds for {relies} kernels and the reference's" if relies else "its plan holds for any kernels"
     return f"operators {regions} stripes, {work}; {holds}; correct without the plan too, only larger"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import Graph
+from mcuprof.ops import total_macs
 from mcuprof.planning.choice import Candidate, Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
@@ -28,7 +29,7 @@ DEFAULT_WORK = 0.05
 class Limits:
     """What is asked of a split: an arena of at most `ram` bytes with the least work, or the smallest arena for `work`.
 
-    `work` is a fraction of the network's MACs; with both, the least work that fits, and at most so much.
+    `work` is a fraction of the MACs of the model as given; with both, the least work that fits, and at most so much.
     """
 
     ram: int | None = None
@@ -87,7 +88,7 @@ def split_tflite(
     base_data = data if base is graph else to_tflite(base)
     base = base if base is graph else read_tflite(base_data, {})
     whole = plan_tflite(base, base_data, firmware, wishes, say, inputs)
-    splitter = Splitter(base, firmware, wishes, say)
+    splitter = Splitter(base, firmware, wishes, say, total_macs(graph))
     front = tuple(front_points(splitter, limits.most_work))
     point = _chosen(front, whole, limits, splitter)
     if point is None:
@@ -104,7 +105,7 @@ def split_tflite(
 def split_front(graph: Graph, firmware: Firmware, wishes: Wishes, say: Say = _silent) -> tuple[Point, ...]:
     """What there is to choose from, without any limit; nothing is proven or written. Raises ModelError."""
     refuse(graph, firmware.arena(graph), firmware)
-    return tuple(front_points(Splitter(simplify(graph), firmware, wishes, say)))
+    return tuple(front_points(Splitter(simplify(graph), firmware, wishes, say, total_macs(graph))))
 
 
 def _chosen(front: tuple[Point, ...], whole: Planned, limits: Limits, splitter: Splitter) -> Point | None:
@@ -133,7 +134,7 @@ def _unreached(limits: Limits, least: Point | None, unsplit: int, splitter: Spli
     number = plan.order[plan.peak_position]
     tail = least.arena.tail.nbytes
     return (
-        f"{best}{format_bytes(least.bytes)} at {100 * least.work:.1f} % more work; bound by "
+        f"{best}{format_bytes(least.bytes)} at {100 * least.work:+.1f} % work; bound by "
         f"{least.arena.head_bytes:,} B in use at operator {number} ({graph.ops[number].kind}) and {tail:,} B that the "
         "interpreter keeps"
     )

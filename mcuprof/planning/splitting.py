@@ -31,7 +31,7 @@ VARIATIONS = 24
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """A split that was placed. `work` is what it adds to the MACs of the network, as a fraction, copies included.
+    """A split that was placed. `work` is what it adds to the MACs of the model as given, as a fraction, with copies.
 
     `arena` is TFLM's for the rewritten graph under `plan`; `allowed` the sharing rules that the plan keeps.
     """
@@ -53,18 +53,18 @@ class Point:
 class Splitter:
     """Places choices for one graph and firmware, each once.
 
-    `graph` is what is split: canonical, with nothing left to simplify.
+    `graph` is what is split: canonical, with nothing left to simplify. `macs` are those of the model as it was given.
     """
 
     graph: Graph
     firmware: Firmware
     wishes: Wishes
     say: Say
+    macs: int
     outline: Outline = field(init=False)
     tariff: Tariff = field(init=False)
     strategies: list[tuple[str, OverlapRules]] = field(init=False)
     tail: int = field(init=False)
-    macs: int = field(init=False)
     placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
     spent: dict[tuple[Option, ...], float] = field(default_factory=dict)
     near: dict[Option, list[Option]] = field(default_factory=dict)
@@ -77,7 +77,6 @@ class Splitter:
         )
         self.strategies = _strategies(self.firmware, self.wishes)
         self.tail = self.firmware.arena(self.graph).tail.nbytes
-        self.macs = max(1, total_macs(self.graph))
 
     def choices(self) -> list[Choice]:
         """The front as the search sees it."""
@@ -115,7 +114,14 @@ class Splitter:
         work = sum(option.work for option in chosen)
         peak = max((option.peak for option in chosen), default=0)
         choice = Choice(chosen, peak, sum(option.tail for option in chosen), work)
-        return Point(choice, made, plan, arena, work / self.macs, allowed)
+        return Point(choice, made, plan, arena, self.work(work), allowed)
+
+    def work(self, extra: int) -> float:
+        """What `extra` work comes to beside the model as it was given, as a fraction of its MACs.
+
+        Below 0 where simplifying took more away than stripes add.
+        """
+        return (total_macs(self.graph) + extra - self.macs) / max(1, self.macs)
 
     def least(self, choice: Choice) -> int:
         """What no placement of the choice goes below by more than a few bytes of constants.
@@ -128,13 +134,13 @@ class Splitter:
 
 def front_points(splitter: Splitter, most_work: float | None = None) -> list[Point]:
     """Points that no other beats in arena and work, the least work first; at most `most_work`."""
-    choices = [c for c in splitter.choices() if most_work is None or c.work <= most_work * splitter.macs]
+    choices = [c for c in splitter.choices() if most_work is None or splitter.work(c.work) <= most_work]
     found: list[Point] = [splitter.place(())]
     ranked = sorted(choices, key=lambda c: (c.bytes, c.work))
     for choice in ranked:
         if len(splitter.placed) >= PLACEMENTS:
             break
-        if any(p.work * splitter.macs <= choice.work and p.bytes <= splitter.least(choice) for p in found):
+        if any(p.choice.work <= choice.work and p.bytes <= splitter.least(choice) for p in found):
             continue
         splitter.say(f"placing split {len(splitter.placed)}: {len(choice.options)} regions")
         found.append(splitter.place(choice.options))
@@ -181,7 +187,7 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
         for number, option in enumerate(point.choice.options):
             for other in _neighbours(splitter, option):
                 chosen = (*point.choice.options[:number], other, *point.choice.options[number + 1 :])
-                work = sum(o.work for o in chosen) / splitter.macs
+                work = splitter.work(sum(o.work for o in chosen))
                 tail = splitter.tail + sum(o.tail for o in chosen)
                 if tried >= VARIATIONS or (limit is not None and work > limit) or splitter.spent.get(chosen, 0.0):
                     continue

@@ -44,7 +44,7 @@ def test_a_split_within_a_work_limit_is_smaller_proven_and_as_large_as_said(
     ):
         assert words in text
     size = re.search(r"kTensorArenaSize = (\d+)", text)
-    work = re.search(r"stripes, ([0-9.]+) % more work", text)
+    work = re.search(r"stripes, ([+-][0-9.]+) % work", text)
     assert size is not None and work is not None and float(work[1]) <= 10
     before, after = (tflm.arena(read(path), library="reference", core=None) for path in (RESNET, out))
     assert after.min_arena_bytes == int(size[1]) < before.min_arena_bytes

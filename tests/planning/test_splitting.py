@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcuprof.errors import PlanError
-from mcuprof.graph import Graph
+from mcuprof.ops import total_macs
 from mcuprof.planning import Firmware, Wishes
 from mcuprof.planning.split_orchestrate import Limits, split_tflite
 from mcuprof.planning.splitting import Splitter, front_points
@@ -17,10 +17,10 @@ FIRMWARE = Firmware("reference")
 WISHES = Wishes("as-is", "none")
 
 
-def canonical(name: str) -> Graph:
-    """The model with PAD folded and nothing unused, its channels all there: what the published figures started from."""
-    graph = read_tflite(model(name).path.read_bytes(), {})
-    return remove_unused(fold_padding(remove_unused(graph)))
+def splitter(name: str) -> Splitter:
+    """For the model with PAD folded and nothing unused, its channels all there: where the published figures started."""
+    graph = remove_unused(fold_padding(remove_unused(read_tflite(model(name).path.read_bytes(), {}))))
+    return Splitter(graph, FIRMWARE, WISHES, lambda message: None, total_macs(graph))
 
 
 @needs_shared
@@ -35,7 +35,7 @@ def canonical(name: str) -> Graph:
     ],
 )
 def test_arenas_are_no_larger_than_published(name: str, most_work: float | None, published: int) -> None:
-    points = front_points(Splitter(canonical(name), FIRMWARE, WISHES, lambda message: None), most_work)
+    points = front_points(splitter(name), most_work)
     assert min(point.arena.arena_bytes for point in points) <= published
 
 
@@ -52,8 +52,7 @@ def test_no_value_differs_in_the_real_interpreter(name: str) -> None:
 
 @needs_shared
 def test_the_search_gives_the_same_front_twice() -> None:
-    graph = canonical("mlperf_ic_resnet8_int8")
-    one, other = (Splitter(graph, FIRMWARE, WISHES, lambda message: None).choices() for _ in range(2))
+    one, other = (splitter("mlperf_ic_resnet8_int8").choices() for _ in range(2))
     assert one == other and len(one) > 3
 
 
