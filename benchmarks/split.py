@@ -128,10 +128,10 @@ def _write(rows: list[Row], skipped: list[str]) -> object:
         f"worst {seconds[-1]:.1f} s."
         if len(seconds) > 1
         else "",
-        "Work is MACs, and 8 for each byte that SLICE copies, against the MACs of the model as given: below 0 where "
-        "simplifying took more away than stripes add. The splits include what the exact rewrites remove "
-        "(results/dead.md). A model whose float input is quantized first is taken without that QUANTIZE, as the runtime "
-        f"of an 8-bit application would have it. Beyond {LARGE:,} MACs only the split at ≤ 10 % was run.",
+        "Work is MACs, and 8 for each byte that SLICE copies, against the MACs of the model as given; below 0 where "
+        "simplifying took away more than stripes add. The splits include what the exact rewrites remove "
+        "(results/dead.md). A model whose float input is quantized first is taken without that QUANTIZE: the "
+        f"application quantizes. Beyond {LARGE:,} MACs only the split at ≤ 10 % was run.",
         f"Not tried: {'; '.join(skipped)}." if skipped else "",
     ]
     title = "Arena of 8-bit CNNs under TFLM, split into stripes"

@@ -179,8 +179,10 @@ def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
         data = strip(data)
         graph = read_tflite(data, {})
     say = plan_split.progress(job.model, job.verbose)
-    found = split_tflite(graph, data, job.firmware, job.wishes, limits, say)
-    say("")
+    try:
+        found = split_tflite(graph, data, job.firmware, job.wishes, limits, say)
+    finally:
+        say("")
     _write(job, found.data)
     return [
         *plan_text.title(page, job),

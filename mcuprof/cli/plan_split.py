@@ -53,7 +53,7 @@ def progress(model: str, verbose: bool) -> Callable[[str], None]:
         return lambda message: output.tell(f"{model}: {message}")
     if sys.stderr is None or not sys.stderr.isatty():
         return lambda message: None
-    return lambda message: output.tell_again(f"{message:<60.60}", last=False)
+    return lambda message: output.tell_again(f"{message:<60.60}", last=not message)
 
 
 def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None) -> list[Line]:
@@ -104,7 +104,8 @@ def offered(page: Page, model: str, device_name: str | None, kernels: str | None
         points = split_front(graph, firmware, Wishes("as-is", "none"), say)
     except McuprofError as error:
         raise type(error)(f"{model}: {error}") from None
-    say("")
+    finally:
+        say("")
     rows, note = _rows(points, None, library, device)
     return [
         line(Piece("Split into stripes (mcuprof plan --split): smallest arena against work", "strong")),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import Graph
+from mcuprof.memory import MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import Candidate, Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
@@ -162,11 +163,12 @@ def prove_split(
     scratch = firmware.arena(made).scratch(len(made.ops))
     found = read_tflite(planned, {})
     candidate = Candidate(point.plan, point.allowed, planned, found, firmware.arena(found))
+    obeyed = _as_placed(point.plan, candidate.arena)
     steps = [
         Step(f"rows: {rows:,} rows of stripes read what the original's rows read"),
-        checked(made, point.plan, point.allowed, scratch),
+        checked(made, obeyed, point.allowed, scratch),
         read_back(made, plain, candidate),
-        executed(made, point.plan, walk(firmware.library, firmware.core), say),
+        executed(made, obeyed, walk(firmware.library, firmware.core), say),
     ]
     steps.append(interpreted(base, base_data, found, planned, say, inputs, point.split.tensors))
     if base is not graph:
@@ -174,6 +176,15 @@ def prove_split(
     if not any(step.executed for step in steps):
         raise ModelError("the split could not be executed, so it is not written")
     return steps
+
+
+def _as_placed(plan: MemoryPlan, arena: Arena) -> MemoryPlan:
+    """The plan with scratch where TFLM's planner puts it, which knows tensors, not rows: that is what must be safe."""
+    blocks: list[list[tuple[int, int]]] = [[] for _ in plan.order]
+    for request, offset in zip(arena.requests, arena.offsets, strict=True):
+        if request.op is not None:
+            blocks[plan.order[request.op]].append((offset, request.nbytes))
+    return replace(plan, scratch=tuple(map(tuple, blocks)), arena_bytes=arena.head_bytes)
 
 
 def _original(graph: Graph, data: bytes, planned: bytes, say: Say, inputs: int) -> list[Step]:

@@ -73,19 +73,25 @@ class Splitter:
         costs = marginal(self.graph, library=self.firmware.library, core=self.firmware.core)
         self.outline = Outline(self.graph)
         self.tariff = Tariff(
-            costs.persistent, costs.scratch, costs.slice_bytes, costs.concatenation_bytes, _grains(self.firmware)
+            costs.persistent,
+            costs.scratch,
+            costs.slice_bytes,
+            costs.concatenation_bytes,
+            _grains(self.firmware, any(costs.scratch)),
         )
         self.strategies = _strategies(self.firmware, self.wishes)
         self.tail = self.firmware.arena(self.graph).tail.nbytes
 
     def choices(self) -> list[Choice]:
-        """The front as the search sees it."""
-        strategy, allowed = self.strategies[-1]
+        """The fronts as the search sees them: with what each strategy needs unsplit."""
         scratch = self.firmware.arena(self.graph).scratch(len(self.graph.ops))
-        unsplit = memory.plan(
-            self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
-        )
-        return front(self.outline, self.tariff, unsplit.footprints, self.say)
+        found: dict[Choice, None] = {}
+        for strategy, allowed in self.strategies:
+            unsplit = memory.plan(
+                self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
+            )
+            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say))
+        return list(found)
 
     def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:
         """The smallest arena for these options; the strategy that asks least of the kernels wins where equal."""
@@ -218,11 +224,12 @@ def _neighbours(splitter: Splitter, option: Option) -> list[Option]:
     return splitter.near[option]
 
 
-def _grains(firmware: Firmware) -> tuple[int, ...]:
+def _grains(firmware: Firmware, scratch: bool) -> tuple[int, ...]:
     """What views must be aligned to: int8 kernels of TFLM and CMSIS-NN take any address (words are read by memcpy);
-    vector kernels of ESP-NN ask for 16.
+    vector kernels of ESP-NN ask for 16. TFLM puts scratch right behind tensors: where there is any, views keep to 16.
     """
-    return (ALIGNMENT, 4) if firmware.library in ("reference", "cmsis-nn") else (ALIGNMENT,)
+    fine = firmware.library in ("reference", "cmsis-nn") and not scratch
+    return (ALIGNMENT, 4) if fine else (ALIGNMENT,)
 
 
 def _strategies(firmware: Firmware, wishes: Wishes) -> list[tuple[str, OverlapRules]]:
