@@ -47,7 +47,7 @@ def bound_errors(facts: Facts) -> Iterator[str]:
         yield f"the lower bound is {plan.lower_bound_bytes} bytes, the arena {plan.arena_bytes}"
         return
     if plan.proof == "bound":
-        shown = _shown_by_witness(facts, keeping)
+        shown = facts.padded(_shown_by_witness(facts, keeping))  # arenas are multiples of the alignment
         if plan.lower_bound_bytes > shown:
             yield f"the lower bound is {plan.lower_bound_bytes} bytes, its witness {plan.witness} shows {shown}"
     elif plan.proof != "search":
