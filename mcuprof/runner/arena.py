@@ -124,7 +124,7 @@ class _Arena:
             (position, out)
             for position, tensor in enumerate(op.inputs)
             for out in op.outputs
-            if tensor != ABSENT and out != ABSENT and self.meet(tensor, out) and self.ledger.kept(op, position) is None
+            if tensor != ABSENT and out != ABSENT and self.meet(op, position, out)
         ]
         for position, out in shared:
             self.check_order(op, reader, position, out)
@@ -235,10 +235,14 @@ class _Arena:
 
     # Sharing --------------------------------------------------------------------------------------------------------
 
-    def meet(self, first: int, second: int) -> bool:
-        """True when the two tensors have bytes of the arena in common."""
-        a, b = self.place(first), self.place(second)
-        return a is not None and b is not None and a.start < b.stop and b.start < a.stop
+    def meet(self, op: Op, position: int, out: int) -> bool:
+        """True when the output has bytes in common with what is read of this input, and does not just keep them."""
+        a, b = self.place(op.inputs[position]), self.place(out)
+        if a is None or b is None or self.ledger.kept(op, position) is not None:
+            return False
+        part = self.ledger.wanted(op, position)
+        start, stop = a.start + (part.start or 0), a.stop if part.stop is None else a.start + part.stop
+        return start < b.stop and b.start < stop
 
     def check_order(self, op: Op, reader: str, position: int, out: int) -> None:
         """Raises PlanError when the output would overwrite a byte of the input that is still to be read."""
