@@ -12,6 +12,7 @@ import msgspec
 from mcuprof.errors import DeviceError, UsageError
 from mcuprof.hardware.device import Accelerator, Core, Device
 from mcuprof.hardware.files import AcceleratorFile, CoreFile, DeviceFile, FileError, clock_hertz, read
+from mcuprof.hardware.npu import NpuSystems
 from mcuprof.hardware.names import nearest, normalize, read_index
 from mcuprof.hardware.parts import device_of_part, find_part, read_parts
 from mcuprof.hardware.resolve import default_kernels, device_of
@@ -44,6 +45,12 @@ def load_accelerator(accelerator_id: str) -> Accelerator:
         return Accelerator(id=accelerator_id, clock_hz=clock_hertz(clock) if clock else None, **facts)
     except UsageError as error:
         raise FileError(source.problem("clock", str(error))) from None
+
+
+@functools.cache
+def load_npu_systems() -> NpuSystems:
+    """Systems and memory modes around an Ethos-U, of `npu/systems.toml`. Raises DeviceError as `load_core` does."""
+    return read(database_path() / "npu" / "systems.toml", NpuSystems)[0]
 
 
 def load_device(name: str, clock_hz: int | None = None) -> Device:
