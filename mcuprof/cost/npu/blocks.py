@@ -24,20 +24,24 @@ SPLIT_DEPTH = 16
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The chosen block of the output, the input it needs, the microblock, and the accumulators' width in bits."""
+    """The chosen block of the output, the input it needs, the microblock, and the accumulators' width in bits.
+
+    `sparse`: weights of which at least two in four along the depth are zero are multiplied at twice the rate (U85).
+    """
 
     output: Shape
     input: Shape
     micro: Shape
     traversal: Traversal
     accumulator_bits: int
+    sparse: bool = False
 
 
-def choose(work: Work, machine: Machine) -> Block:
+def choose(work: Work, machine: Machine, sparse: bool = False) -> Block:
     """The block for `work`. Raises ValueError when none fits, which no shape of a sane model does."""
     from mcuprof.cost.npu import blocks_u55, blocks_u85
 
-    found = blocks_u85.choose(work, machine) if machine.u85 else blocks_u55.choose(work, machine)
+    found = blocks_u85.choose(work, machine, sparse) if machine.u85 else blocks_u55.choose(work, machine)
     if found is None:
         raise ValueError(f"no block of {work.name} fits the NPU")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from math import sqrt
 
@@ -40,12 +41,13 @@ _UNITS = {
 }
 
 
-def choose(work: Work, machine: Machine) -> Block | None:
+def choose(work: Work, machine: Machine, sparse: bool = False) -> Block | None:
     """The block for `work`, or None when none fits."""
     shapes = tuple(each.shape for each in work.inputs)
     bits = work.inputs[0].bits
     engine = "copy" if work.name == "COPY" else work.engine
-    return _choose(machine, engine, shapes, work.output.shape, min(bits, 32), work.kernel, work.scaled, work.up)
+    found = _choose(machine, engine, shapes, work.output.shape, min(bits, 32), work.kernel, work.scaled, work.up, sparse)
+    return replace(found, sparse=True) if sparse and found is not None else found
 
 
 @lru_cache(maxsize=4096)
@@ -58,10 +60,11 @@ def _choose(
     kernel: Kernel,
     scaled: bool,
     up: int,
+    sparse: bool,
 ) -> Block | None:
     ifm = max(shapes, key=lambda shape: shape.elements) if len(shapes) > 1 else shapes[0]
     wide = bits == 16 and engine not in {"pool", "reduce", "copy"} and scaled
-    first = engine == "convolution" and _kernel_first(ifm.c, kernel)
+    first = engine == "convolution" and _kernel_first(ifm.c, kernel, sparse)
     micro = _microblock(machine, engine, ofm, bits, one_tap=kernel.taps == 1 and not first)
     traversal: Traversal = "part-kernel" if first else "depthwise" if engine == "depthwise" else "depth-first"
     accumulator = 64 if wide else 32
@@ -69,18 +72,18 @@ def _choose(
     if engine == "elementwise":
         block = _elementwise(machine, shapes, ofm, bits, micro)
         return Block(block, block, micro, traversal, accumulator)
-    input_depth = _input_depth(machine, micro, first, bits)
+    input_depth = _input_depth(machine, micro, first, bits, sparse)
     if engine in {"depthwise", "pool", "reduce"}:
         fixed = input_depth if engine == "reduce" else 0
         return _fitted(machine, ifm, ofm, bits, kernel, micro, granule, fixed, traversal, accumulator)
     return _search(machine, engine, ifm, ofm, bits, kernel, micro, input_depth, traversal, accumulator, up)
 
 
-def _kernel_first(depth: int, kernel: Kernel) -> bool:
+def _kernel_first(depth: int, kernel: Kernel, sparse: bool) -> bool:
     """Does working through the window first use the MACs better than working through the input's channels first?"""
-    taps = kernel.taps
-    used = taps // 5 * 5 + max(taps % 5, 2)
-    return depth / round_up(depth, 16) * taps / used >= depth / round_up(depth, 64)
+    taps, step = kernel.taps, 10 if sparse else 5
+    used = taps // step * step + max(taps % step, 4 if sparse else 2)
+    return depth / round_up(depth, 16) * (taps / used) >= depth / round_up(depth, 128 if sparse else 64)
 
 
 def _microblock(machine: Machine, engine: str, ofm: Shape, bits: int, one_tap: bool) -> Shape:
@@ -104,10 +107,12 @@ def _microblock(machine: Machine, engine: str, ofm: Shape, bits: int, one_tap: b
     return min(candidates, key=lambda micro: ofm.rounded(micro).elements)
 
 
-def _input_depth(machine: Machine, micro: Shape, kernel_first: bool, bits: int) -> int:
+def _input_depth(machine: Machine, micro: Shape, kernel_first: bool, bits: int, sparse: bool) -> int:
     if kernel_first:
         return 16
-    return 32 if bits == 32 or (machine.chip.macs <= 256 and micro.c == 16) else 64
+    if bits == 32 or (machine.chip.macs <= 256 and micro.c == 16 and not sparse):
+        return 32
+    return 128 if sparse and bits == 8 else 64
 
 
 def _unit(machine: Machine, depth: int, bits: int, micro: Shape) -> Shape:

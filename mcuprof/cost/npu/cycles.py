@@ -91,6 +91,7 @@ def mac_cycles(work: Work, block: Block, machine: Machine, micro: Shape, one: Sh
                 cycles = max(decode, depth // 8 * grid.area) * taps * grid.c * (bits // 8)
             else:
                 cycles = max(decode, 4 * grid.area) * taps * grid.c
+            cycles //= 2 if block.sparse else 1
             stall = 0
             if grid.area == 1 and grid.c == 1:
                 stall = delay * steps
@@ -139,6 +140,8 @@ def element_cycles(work: Work, block: Block, machine: Machine) -> float:
     else:
         rate = rates["other"]
     activation = machine.chip.activation_cycles
+    if work.name == "TABLE":  # the table is the operation, not what follows one
+        return rate
     return max(rate, activation["table"] if work.table else activation["clamp"] if work.clamp else 0.0)
 
 
@@ -147,6 +150,9 @@ def _element_cycles_u85(work: Work, machine: Machine) -> float:
     total = _output_rate(machine, work, work.inputs[0].bits, work.bits_before_links, chained, len(work.inputs) > 1)
     if work.table or work.clamp:
         total = max(total, machine.chip.activation_cycles["plain"])
+    if work.name == "TRANSPOSE":
+        # Outputs leave by bricks of 16 along the new depth, at half the rate.
+        total = machine.chip.activation_cycles["swapped"] * round_up(work.output.shape.c, 16) / work.output.shape.c
     for position, link in enumerate(work.links):
         more = position + 1 < len(work.links)
         total += _output_rate(machine, work, link.input_bits, link.output_bits, more, link.extra is not None, link=True)

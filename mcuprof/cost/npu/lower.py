@@ -101,12 +101,14 @@ class _Lowering:
             if reason is not None:
                 self.fallen[index] = reason
         self._plan_concatenations()
-        for index, op in enumerate(self.graph.ops):
+        for index in _order(self.graph):
+            op = self.graph.ops[index]
             if index in self.fallen:
                 self._host(index, op)
             else:
                 self._one(index, op)
-        works = tuple(_chained(self.works, self.buffers) if self.u85 else self.works)
+        flat = _flattened(self.works)
+        works = tuple(_chained(flat, self.buffers) if self.u85 else flat)
         _formats(works, self.buffers)
         return Lowered(works, tuple(self.buffers), self.fallen)
 
@@ -168,13 +170,19 @@ class _Lowering:
                 "SPLIT": self._slice,
                 "SPLIT_V": self._slice,
                 "RESIZE_NEAREST_NEIGHBOR": self._enlarge,
+                "TRANSPOSE": self._transpose,
             }.get(kind)
         if handler is None:
             raise Unmodelled(f"how the NPU runs {kind} is not modelled")
         handler(index, op)
 
     def _host(self, index: int, op: Op) -> None:
-        inputs = tuple(self._map(each) for each in op.inputs if each != ABSENT and not self.graph.tensors[each].is_constant)
+        # State that only the host knows is not in the NPU's memory.
+        inputs = tuple(
+            self._map(each)
+            for each in op.inputs
+            if each != ABSENT and not self.graph.tensors[each].is_constant and not self.graph.tensors[each].variable
+        )
         outputs = [self._map(each) for each in op.outputs if each != ABSENT]
         for each in (*inputs, *outputs):
             self.buffers[each.buffer].host = self.buffers[each.buffer].linear = True
@@ -244,7 +252,10 @@ class _Lowering:
         # TFLite keeps a depthwise filter as [1, h, w, channels].
         values = values.transpose(3, 1, 2, 0) if op.kind == "DEPTHWISE_CONV_2D" else values
         weights = Weights(op.inputs[1], values)
-        source = self._map(op.inputs[0], Shape(g.in_h, g.in_w, g.in_c))
+        shape = Shape(g.in_h, g.in_w, g.in_c)
+        if op.inputs[0] in self.padded:
+            shape = self.buffers[self.place[op.inputs[0]]].shape
+        source = self._map(op.inputs[0], shape)
         output = self._output(op, Shape(g.out_h, g.out_w, g.out_c))
         engine: Engine = "depthwise" if depthwise else "convolution"
         self._emit(index, engine, op.kind, (source,), output, kernel, weights, self._fused(op))
@@ -292,7 +303,8 @@ class _Lowering:
             output = self._output(op, before.output.shape)
             self.works[-1] = replace(before, output=output, table=table, clamp=not table)
             return
-        self._emit(index, "pool", op.kind, (self._map(source),), self._output(op), clamp=not table, table=table)
+        name = "TABLE" if table else op.kind
+        self._emit(index, "pool", name, (self._map(source),), self._output(op), table=table)
 
     def _copying(self, index: int, op: Op) -> None:
         self._emit(index, "pool", op.kind, (self._map(op.inputs[0]),), self._output(op))
@@ -365,13 +377,11 @@ class _Lowering:
             raise Unmodelled("PAD of this shape is not modelled")
         pads = amounts.array().reshape(-1, 2)
         users = [self.graph.ops[user] for user in self.graph.consumers.get(target, ())]
-        windows = {"CONV_2D", "DEPTHWISE_CONV_2D"}
         spatial = not pads[0].any() and not pads[3].any()
         if spatial and users and target not in self.graph.outputs and all(self._absorbs(user, pads) for user in users):
             self.place[target] = self._buffer(source)
             self.padded.add(target)
             return
-        del windows
         whole = three(self.graph.tensors[target].shape)
         self._emit(index, "pool", "COPY", (self._map(source),), replace_shape(self._map(target), three(x.shape)))
         for axis, edge in ((1, (0, 1)), (2, (0, 1)), (3, (0, 1))):
@@ -431,6 +441,22 @@ class _Lowering:
             if three(self.graph.tensors[target].shape).c % 16:
                 self.buffers[at].linear = True
 
+    def _transpose(self, index: int, op: Op) -> None:
+        """The U85 permutes while it copies; the others swap two neighbouring axes at a time."""
+        order, x = self.graph.tensor(op, 1), self.graph.input(op, 0)
+        if order is None or order.data is None or len(x.shape) > 4 or (len(x.shape) == 4 and x.shape[0] != 1):
+            raise Unmodelled("TRANSPOSE of this shape is not modelled")
+        axes = [int(axis) for axis in np.ravel(order.array())]
+        swaps = sum(a > b for position, a in enumerate(axes) for b in axes[position + 1 :])
+        source, output = self._map(op.inputs[0]), self._output(op)
+        if self.u85:
+            self._emit(index, "pool", "TRANSPOSE", (source,), output)
+            return
+        for left in range(max(1, swaps), 0, -1):
+            target = output if left == 1 else self._temporary(output.shape, output.bits)
+            self._emit(index, "dma", "TRANSPOSE", (source,), target)
+            source = target
+
     def _enlarge(self, index: int, op: Op) -> None:
         source, output = self._map(op.inputs[0]), self._output(op)
         twice = output.shape.h == 2 * source.shape.h and output.shape.w == 2 * source.shape.w
@@ -438,6 +464,61 @@ class _Lowering:
             raise Unmodelled("enlarging by another factor than 2 is not modelled")
         engine: Engine = "resize" if self.u85 else "pool"
         self._emit(index, engine, "RESIZE", (source,), output, up=2)
+
+
+def _order(graph: Graph) -> list[int]:
+    """The compiler's order: depth first from the outputs, the last operand's branch first (Vela, graph.hpp)."""
+    state = any(tensor.variable for tensor in graph.tensors)
+    stack = [(graph.producer[index], False) for index in graph.outputs if index in graph.producer]
+    seen: set[int] = set()
+    found: list[int] = []
+    while stack:
+        index, done = stack.pop()
+        if done:
+            found.append(index)
+        elif index not in seen:
+            seen.add(index)
+            stack.append((index, True))
+            writers = (graph.producer[each] for each in graph.ops[index].inputs if each in graph.producer)
+            stack += [(writer, False) for writer in writers if writer not in seen]
+    return list(range(len(graph.ops))) if state else found
+
+
+def _deeper(shape: Shape) -> Shape:
+    """A flat map seen as one of 16 channels or a few more, as element-wise operations are (Vela, shape_util.hpp)."""
+    if shape.c >= 8 or shape.elements <= 16:
+        return shape
+    rest, factors, divisor = shape.elements, list[int](), 2
+    while rest > 1:
+        while rest % divisor == 0:
+            factors.append(divisor)
+            rest //= divisor
+        divisor += 1
+    depth = h = w = 1
+    for factor in factors:
+        if depth < 16:
+            depth *= factor
+        elif w < h:
+            w *= factor
+        else:
+            h *= factor
+    return Shape(max(h, w), min(h, w), depth)
+
+
+def _flattened(works: list[Work]) -> list[Work]:
+    """Element-wise operations and copies without repetition do not care for shapes: they get deeper ones."""
+    found = []
+    for work in works:
+        flat = work.engine == "elementwise" or (work.engine == "pool" and work.kernel.taps == 1 and work.up == 1)
+        maps = (*work.inputs, work.output)
+        alike = all(each.scalar or each.shape == work.output.shape for each in work.inputs)
+        whole = all(each.of == each.shape for each in maps)
+        if not (flat and alike and whole) or _deeper(work.output.shape) == work.output.shape:
+            found.append(work)
+            continue
+        deeper = [each if each.scalar else Map(each.buffer, _deeper(each.shape), each.bits, _deeper(each.shape)) for each in maps]
+        found.append(replace(work, inputs=tuple(deeper[:-1]), output=deeper[-1]))
+    return found
 
 
 def replace_shape(each: Map, shape: Shape) -> Map:

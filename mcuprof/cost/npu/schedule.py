@@ -29,6 +29,8 @@ from mcuprof.cost.npu.work import Buffer, Work, round_up
 
 # Delays below this count as none when slices are compared, and as worth waiting for at the start.
 _STARTUP = 1000
+# A look-up table of 8-bit values.
+_TABLE_BYTES = 256
 
 
 @dataclass(slots=True)
@@ -68,8 +70,8 @@ class Scheduler:
             before = steps[-1] if steps else None
             step = Step(work)
             if work.engine not in {"cpu", "dma"}:
-                step.block = choose(work, self.machine)
-                step.compute = step.slack = compute_cycles(work, step.block, self.machine, self._places(work, False))
+                step.block, step.compute = self._best_block(work)
+                step.slack = step.compute
             if work.weights is not None and step.block is not None:
                 room = max(self.machine.limit - used[index], 0)
                 earlier = max(self.machine.limit - used[index - 1], 0) if index else room
@@ -84,7 +86,21 @@ class Scheduler:
         for step in steps:
             if step.block is not None:
                 self._measure(step, slack)
+            elif step.work.engine == "dma":
+                self._permute(step)
             slack = step.slack
+
+    def _best_block(self, work: Work) -> tuple[Block, int]:
+        """The block and its cycles; the U85 multiplies sparse weights as such where that is no slower."""
+        places = self._places(work, False)
+        block = choose(work, self.machine)
+        cycles = compute_cycles(work, block, self.machine, places)
+        if self.machine.u85 and work.engine == "convolution" and work.weights is not None and work.weights.sparse:
+            thin = choose(work, self.machine, sparse=True)
+            fewer = compute_cycles(work, thin, self.machine, places)
+            if fewer <= cycles:
+                return thin, fewer
+        return block, cycles
 
     # Memories
 
@@ -112,6 +128,8 @@ class Scheduler:
             first = copy_cycles(machine, machine.weights, machine.staging, step.coded.slices[0])
             visible = max(first - slack, 0)
             step.npu = max(step.full_transfer - slack + step.slack, step.npu + visible)
+        if work.name == "TABLE":
+            step.npu += max(copy_cycles(machine, machine.weights, machine.staging, _TABLE_BYTES) - slack, 0)
         moved = self._moved(step, places)
         step.busy = moved.cycles(machine)
         step.moved = moved.bytes_by_memory()
@@ -120,6 +138,17 @@ class Scheduler:
             ahead = min(step.coded.slices[0], step.coded.weights)
             for memory in (machine.weights, machine.staging):
                 step.moved[memory.name] = step.moved.get(memory.name, 0) + ahead
+
+    def _permute(self, step: Step) -> None:
+        """Copying in another order: what is read comes in bursts half of which are of use."""
+        source, target = self._memory(step.work.inputs[0].buffer), self._memory(step.work.output.buffer)
+        size = step.work.output.shape.elements * step.work.output.bits // 8
+        read, written = int(2 * size / source.bandwidth), int(size / target.bandwidth)
+        step.npu = max(read + source.read_latency, written + target.write_latency)
+        step.busy[source.name] = read
+        step.busy[target.name] = step.busy.get(target.name, 0) + written
+        step.moved[source.name] = size
+        step.moved[target.name] = step.moved.get(target.name, 0) + size
 
     def _moved(self, step: Step, places: Places) -> Moved:
         work, block, machine = step.work, step.block, self.machine

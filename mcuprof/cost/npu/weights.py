@@ -77,7 +77,7 @@ class Coder:
         else:
             each = (ceil_div(depth - stream, streams) for stream in range(streams))
             scales = sum(round_up(count * _SCALE_BYTES, _ALIGN) for count in each)
-        key = (weights.key, block.output.c, block.micro.c, block.traversal, work.inputs[0].bits, begin, end)
+        key = (weights.key, block.output.c, block.micro.c, block.traversal, block.sparse, work.inputs[0].bits, begin, end)
         if key not in self._streams:
             layout = _Layout.of(work, block, machine)
             found = layout.streams(weights.values[begin:end], streams)
@@ -106,8 +106,8 @@ class _Layout:
         if machine.u85:
             macs = machine.chip.macs
             extra = 0 if not wide and macs <= 256 else 2 if macs <= 512 else 6
-            taps = 10 if depthwise else (10 if wide else 5) if first else 1
-            inner = 1 if depthwise else 8 if first and wide else block.input.c
+            taps = 10 if depthwise else (10 if wide or block.sparse else 5) if first else 1
+            inner = 1 if depthwise else 8 if first and wide and not block.sparse else block.input.c
             return _Layout(depthwise, block.output.c, block.micro.c, inner, inner, taps, extra if depthwise else 0, 4)
         taps = 4 if depthwise else (2 if wide else 4) if first else 1
         inputs = 1 if depthwise else 8 if first else 16 if wide else 32

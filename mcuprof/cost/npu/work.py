@@ -119,6 +119,14 @@ class Weights:
     key: int
     values: np.ndarray
 
+    @property
+    def sparse(self) -> bool:
+        """At least two of every four weights along the depth are zero, and the others within ±127."""
+        deep = self.values.shape[3]
+        padded = np.pad(self.values, ((0, 0), (0, 0), (0, 0), (0, round_up(deep, 4) - deep)))
+        zeros = (padded.reshape(*padded.shape[:3], -1, 4) == 0).sum(axis=-1)
+        return bool((zeros >= 2).all()) and bool((np.abs(self.values) <= 127).all())
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
