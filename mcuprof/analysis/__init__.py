@@ -9,6 +9,7 @@ import msgspec
 
 from mcuprof import cost, runtimes
 from mcuprof.analysis import waste
+from mcuprof.analysis.accelerated import npu
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
 from mcuprof.document import (
     Finding,
@@ -58,7 +59,9 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    return study(graph, setting_of(device, options), options).on(device)
+    result = study(graph, setting_of(device, options), options).on(device)
+    compiled = npu(graph, device, result.latency) if device is not None else None
+    return result if compiled is None else msgspec.structs.replace(result, npu=compiled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import msgspec
 from mcuprof.errors import DeviceError, UsageError
 from mcuprof.hardware.device import Accelerator, Core, Device
 from mcuprof.hardware.files import AcceleratorFile, CoreFile, DeviceFile, FileError, clock_hertz, read
-from mcuprof.hardware.npu import NpuSystems
 from mcuprof.hardware.names import nearest, normalize, read_index
+from mcuprof.hardware.npu import NpuSystems
 from mcuprof.hardware.parts import device_of_part, find_part, read_parts
 from mcuprof.hardware.resolve import default_kernels, device_of
 

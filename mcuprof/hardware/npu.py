@@ -1,7 +1,7 @@
 """What an NPU's estimate needs to know of the silicon: the tables `ethos_u` and `array` of an accelerator's file.
 
-Sizes of feature maps and blocks are (height, width, channels). Cycles are per element of the output. The memories beside
-an Ethos-U are those of a system: `device_db/npu/systems.toml`.
+Sizes of feature maps and blocks are (height, width, channels). Cycles are per element of the output. The memories
+beside an Ethos-U are those of a system: `device_db/npu/systems.toml`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ArrayTiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NpuMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One memory of a system as the NPU sees it: latencies in NPU cycles, `burst` in bytes, `clock_scale` of the core's."""
+    """A memory as the NPU sees it: latencies in NPU cycles, `burst` in bytes, its clock as a share of the NPU's."""
 
     clock_scale: Annotated[float, msgspec.Meta(gt=0, le=100)]
     burst: Positive

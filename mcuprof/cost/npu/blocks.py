@@ -67,8 +67,10 @@ def depths(first: int, last: int, step: int, total: int) -> list[int]:
     return found
 
 
-def cheapest(cost: np.ndarray, heights: np.ndarray, widths: np.ndarray, coverage: np.ndarray, any_size: bool) -> int | None:
-    """The candidate of least cost, in the order of the search. Of several the first, unless small blocks (at most 4 · 4)
+def cheapest(
+    cost: np.ndarray, heights: np.ndarray, widths: np.ndarray, coverage: np.ndarray, any_size: bool
+) -> int | None:
+    """The candidate of least cost, in the order of the search. Of several the first, unless small blocks (up to 4 · 4)
     tie with it: then the last one of those that covers most of the input.
     """
     if not len(cost) or not np.isfinite(cost.min()):

@@ -28,7 +28,9 @@ def choose(work: Work, machine: Machine) -> Block | None:
         traversal = "part-kernel"
     wide = bits == 16 and engine != "pool" and work.scaled
     scalar = bits <= 16 and any(each.scalar for each in work.inputs)
-    return _search(machine, engine, ifm, work.output.shape, bits, work.kernel, traversal, wide, scalar, work.table, work.up)
+    return _search(
+        machine, engine, ifm, work.output.shape, bits, work.kernel, traversal, wide, scalar, work.table, work.up
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -46,7 +46,9 @@ def choose(work: Work, machine: Machine, sparse: bool = False) -> Block | None:
     shapes = tuple(each.shape for each in work.inputs)
     bits = work.inputs[0].bits
     engine = "copy" if work.name == "COPY" else work.engine
-    found = _choose(machine, engine, shapes, work.output.shape, min(bits, 32), work.kernel, work.scaled, work.up, sparse)
+    found = _choose(
+        machine, engine, shapes, work.output.shape, min(bits, 32), work.kernel, work.scaled, work.up, sparse
+    )
     return replace(found, sparse=True) if sparse and found is not None else found
 
 

@@ -41,13 +41,11 @@ def compute_cycles(
     return _macs(work, block, machine, places, shape, first, last)
 
 
-def _macs(
-    work: Work, block: Block, machine: Machine, places: Places, shape: Shape, first: bool, last: bool
-) -> int:
+def _macs(work: Work, block: Block, machine: Machine, places: Places, shape: Shape, first: bool, last: bool) -> int:
     one = shape.clipped(block.output)
     micro = line_microblock(machine, work, block.micro)
     blocks = shape.over(micro).elements / one.over(micro).elements
-    output = ceil(element_cycles(work, block, machine) * one.elements)
+    output: float = ceil(element_cycles(work, block, machine) * one.elements)
     if work.weights is not None:
         output = max(output, 10 * one.c * places.weights.read_latency / 256)
     macs = mac_cycles(work, block, machine, micro, one)

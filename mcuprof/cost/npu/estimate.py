@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from mcuprof.cost.laws import NoData
 from mcuprof.cost.npu import footprint
-from mcuprof.cost.npu.lower import Unmodelled, lower
+from mcuprof.cost.npu.lower import lower
 from mcuprof.cost.npu.machine import Machine
 from mcuprof.cost.npu.schedule import Scheduler, Step
+from mcuprof.cost.npu.sheet import Unmodelled
 from mcuprof.cost.npu.weights import Coder
 from mcuprof.graph import Graph
 
@@ -66,7 +67,9 @@ def estimate(graph: Graph, machine: Machine) -> NpuEstimate | NoData:
             traffic[name] = traffic.get(name, 0) + count
     coded = {id(step.coded): step.coded.total for step in steps if step.coded is not None}
     stays = {
-        index for index, buffer in enumerate(buffers) if not buffer.host and not buffer.constant and not buffer.persistent
+        index
+        for index, buffer in enumerate(buffers)
+        if not buffer.host and not buffer.constant and not buffer.persistent
     }
     return NpuEstimate(
         machine,

@@ -44,7 +44,9 @@ def fitting(works: tuple[Work, ...], buffers: tuple[Buffer, ...], limit: int) ->
         for each in (*work.inputs, work.output):
             if each.buffer in reads:
                 reads[each.buffer] += each.shape.elements
-    order = sorted(inner, key=lambda index: (-reads[index] / max(1, buffers[index].nbytes), buffers[index].nbytes, index))
+    order = sorted(
+        inner, key=lambda index: (-reads[index] / max(1, buffers[index].nbytes), buffers[index].nbytes, index)
+    )
     if max(_maps(works, buffers, inner), default=0) <= limit:
         return inner
     kept: set[int] = set()
@@ -130,7 +132,9 @@ def _shared(works: tuple[Work, ...], buffers: tuple[Buffer, ...], kept: set[int]
         for each in work.inputs:
             a, b = buffers[each.buffer], buffers[out.buffer]
             same = a.shape == b.shape and a.bits == b.bits and a.linear == b.linear
-            free = readers.get(each.buffer) == 1 and writers.get(out.buffer) == 1 and not a.persistent and not a.constant
+            free = (
+                readers.get(each.buffer) == 1 and writers.get(out.buffer) == 1 and not a.persistent and not a.constant
+            )
             placed = kept is None or (each.buffer in kept and out.buffer in kept)
             if same and free and placed and each.buffer != out.buffer:
                 found[out.buffer] = each.buffer

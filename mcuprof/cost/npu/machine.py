@@ -1,4 +1,4 @@
-"""An Ethos-U with the memories around it, ready to calculate with: from `device_db/accelerators` and `npu/systems.toml`."""
+"""An Ethos-U with the memories around it, ready to calculate with, from its accelerator file and `npu/systems.toml`."""
 
 from __future__ import annotations
 

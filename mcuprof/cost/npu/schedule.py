@@ -169,9 +169,7 @@ class Scheduler:
                 )
                 maps.append((memory, "input_stream", size))
         bits, shape = work.output.bits, work.output.shape
-        size = burst_bytes(
-            machine, places.output, places.linear[-1], bits, block.output, shape, counted.written, False
-        )
+        size = burst_bytes(machine, places.output, places.linear[-1], bits, block.output, shape, counted.written, False)
         maps.append((places.output, "write", size))
         return Moved(tuple(maps), tuple(self._weights_moved(step, counted.fetches)))
 
@@ -218,7 +216,7 @@ class Scheduler:
         if not parts:
             return
         usable = slack if not first and parts[0] < earlier else _STARTUP if at_start else 0
-        run, full, last, waiting = self._sliced(step, cuts, sliced, usable, double=len(parts) == 2)
+        full, last, waiting = self._sliced(step, cuts, sliced, usable, double=len(parts) == 2)
         ifm = self._input_cycles(work, block, staged=False)
         size = work.inputs[0].shape.elements * work.inputs[0].bits // 8
         if machine.spills and not self.buffers[work.inputs[0].buffer].host and size + sum(parts) <= room:
@@ -280,8 +278,8 @@ class Scheduler:
 
     def _sliced(
         self, step: Step, cuts: tuple[int, ...], coded: Coded, slack: int, double: bool
-    ) -> tuple[int, int, int, int]:
-        """Cycles of all slices, the same with waiting for weights, of the last slice, and of waiting alone."""
+    ) -> tuple[int, int, int]:
+        """Cycles of all slices with waiting for weights, of the last slice, and of waiting alone."""
         work, block, machine = step.work, step.block, self.machine
         assert block is not None
         places = self._places(work, True)
@@ -295,7 +293,7 @@ class Scheduler:
             waiting += max(transfer - slack, 0)
             total += last
             slack = last if double else 0
-        return total, total + waiting, last, waiting
+        return total + waiting, last, waiting
 
     def _weight_cycles(self, coded: Coded, fetches: int, memory: Memory) -> int:
         """Cycles to read all weights as often as they are fetched, slice by slice."""

@@ -3,8 +3,8 @@
 An estimate from the weights themselves: they are put in the order in which the NPU wants them, padding included, and
 the length of the code is added up: Golomb-Rice with a palette of the most frequent values and runs of zeros, the
 parameters of the code chosen anew for every stretch of weights so that all of it gets as short as it can (dynamic
-programming, where the compiler's encoder searches greedily). No bit stream is made. Source of the format and of the rules
-for palette and zero runs: Arm Vela 5.2 (Apache-2.0), mlw_codec/source/mlw_encode.cpp; of the order,
+programming, where the compiler's encoder searches greedily). No bit stream is made. Source of the format and of the
+rules for palette and zero runs: Arm Vela 5.2 (Apache-2.0), mlw_codec/source/mlw_encode.cpp; of the order,
 ethos_u55_weight_encoder.cpp and ethos_u85_weight_encoder.cpp.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -63,7 +64,7 @@ class Coder:
         """The weights of `work` cut at these output channels (first 0, last all)."""
         assert work.weights is not None
         slices, all_weights, all_scales, source = [], 0, 0, 0
-        for begin, end in zip(cuts, cuts[1:], strict=False):
+        for begin, end in pairwise(cuts):
             weight, scale, count = self._slice(work, work.weights, block, begin, end)
             slices.append(weight + scale)
             all_weights, all_scales, source = all_weights + weight, all_scales + scale, source + count
@@ -77,18 +78,30 @@ class Coder:
         else:
             each = (ceil_div(depth - stream, streams) for stream in range(streams))
             scales = sum(round_up(count * _SCALE_BYTES, _ALIGN) for count in each)
-        key = (weights.key, block.output.c, block.micro.c, block.traversal, block.sparse, work.inputs[0].bits, begin, end)
+        key = (
+            weights.key,
+            block.output.c,
+            block.micro.c,
+            block.traversal,
+            block.sparse,
+            work.inputs[0].bits,
+            begin,
+            end,
+        )
         if key not in self._streams:
             layout = _Layout.of(work, block, machine)
             found = layout.streams(weights.values[begin:end], streams)
-            self._streams[key] = (sum(map(_coded_bytes, found)), sum(map(len, found)))
+            size, count = sum(map(_coded_bytes, found)), sum(map(len, found))
+            if machine.u85 and block.traversal != "depthwise":
+                size = min(size, _plain_bytes(found))
+            self._streams[key] = (size, count)
         size, count = self._streams[key]
         return size, scales, count
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The order of weights: blocks of outputs, blocks of inputs, microblocks, taps, inputs in steps, outputs, inputs."""
+    """The order of weights: blocks of outputs, of inputs, microblocks, taps, inputs in steps, outputs, inputs."""
 
     depthwise: bool
     outputs: int
@@ -160,6 +173,13 @@ def _coded_bytes(stream: np.ndarray) -> int:
     return round_up(ceil(bits / 8), _ALIGN)
 
 
+def _plain_bytes(streams: list[np.ndarray]) -> int:
+    """Bytes where the U85 reads weights as they are, or as indices of 2 or 4 bits when there are few values."""
+    values = len(np.unique(np.concatenate(streams)))
+    shrink = 4 if values <= 4 else 2 if values <= 16 else 1
+    return round_up(_PALETTE + sum(map(len, streams)) // shrink, _ALIGN)
+
+
 def _zero_runs(stream: np.ndarray) -> np.ndarray:
     """Lengths of the runs of zeros before, between and after the other weights, empty ones too."""
     places = np.concatenate(([-1], np.flatnonzero(stream), [len(stream)]))
@@ -186,11 +206,8 @@ def _palette(counts: np.ndarray) -> tuple[np.ndarray, int, int]:
     index = np.where(used, magnitude + size - offset, 0)
     if size:
         index[frequent] = np.arange(len(frequent))
-    if size:
-        raw = max(1, (size - 1).bit_length()) if complete else 0
-    else:
-        raw = width
-    return index, size * width, raw
+        return index, size * width, max(1, (size - 1).bit_length()) if complete else 0
+    return index, 0, width
 
 
 @cache
