@@ -34,6 +34,8 @@ def npu(graph: Graph, device: Device, latency: Latency | None) -> Npu | None:
         if isinstance(arrays, NoData):
             return _nothing(accelerator, f"no data: {arrays.reason}")
         return _arrays(graph, accelerator, arrays, latency)
+    if accelerator.id.startswith("ethos-u") or "Ethos-U" in accelerator.name:
+        return _nothing(accelerator, "no data: the configuration of this Ethos-U (MACs per cycle) is not known")
     measured = published(accelerator.id, total_macs(graph), accelerator.clock_hz)
     if isinstance(measured, NoData):
         return _nothing(accelerator, f"no data: {measured.reason}")

@@ -37,12 +37,16 @@ def load_core(core_id: str) -> Core:
 
 
 def load_accelerator(accelerator_id: str) -> Accelerator:
-    """An accelerator of `accelerators/` by id. Raises DeviceError as `load_core` does."""
-    file, source = read(_file("accelerators", accelerator_id), AcceleratorFile)
+    """An accelerator of `accelerators/` by id, or the user's own by its file's path. Raises as `load_core` does."""
+    own = accelerator_id.endswith(".toml")
+    path = Path(accelerator_id) if own else _file("accelerators", accelerator_id)
+    file, source = read(path, AcceleratorFile)
     facts = msgspec.structs.asdict(file)
     clock = facts.pop("clock")
     try:
-        return Accelerator(id=accelerator_id, clock_hz=clock_hertz(clock) if clock else None, **facts)
+        if file.array is not None:
+            clock_hertz(file.array.clock)
+        return Accelerator(id=path.stem, clock_hz=clock_hertz(clock) if clock else None, **facts)
     except UsageError as error:
         raise FileError(source.problem("clock", str(error))) from None
 
