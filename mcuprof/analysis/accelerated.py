@@ -28,6 +28,10 @@ def npu(graph: Graph, device: Device, latency: Latency | None) -> Npu | None:
         found = estimate(graph, machine(accelerator.ethos_u))
         if isinstance(found, NoData):
             return _nothing(accelerator, f"no data: {found.reason}")
+        if not found.cycles:
+            return _nothing(
+                accelerator, f"no data: no work is left for it ({', '.join(dict.fromkeys(found.fallen.values()))})"
+            )
         return _ethos(graph, accelerator, found, latency)
     if accelerator.array is not None:
         arrays = on_arrays(graph, accelerator.array)

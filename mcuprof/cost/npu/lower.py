@@ -214,24 +214,31 @@ class _Lowering(Sheet):
     def _pad(self, index: int, op: Op) -> None:
         """Part of the window that follows where that can pad by itself, else copies: the content and each edge."""
         source, target = op.inputs[0], op.outputs[0]
-        amounts = self.graph.tensor(op, 1)
-        x = self.graph.tensors[source]
+        amounts, x = self.graph.tensor(op, 1), self.graph.tensors[source]
         if amounts is None or amounts.data is None or len(x.shape) != 4:
             raise Unmodelled("PAD of this shape is not modelled")
-        pads = amounts.array().reshape(-1, 2)
-        users = [self.graph.ops[user] for user in self.graph.consumers.get(target, ())]
-        spatial = not pads[0].any() and not pads[3].any()
-        if spatial and users and target not in self.graph.outputs and all(self._absorbs(user, pads) for user in users):
+        if self._absorbed(op):
             self.place[target] = self.buffer(source)
             self.padded.add(target)
             return
-        whole = three(self.graph.tensors[target].shape)
-        self.emit(index, "pool", "COPY", (self.map(source),), replace_shape(self.map(target), three(x.shape)))
-        for axis, edge in ((1, (0, 1)), (2, (0, 1)), (3, (0, 1))):
-            for side in edge:
-                if (size := int(pads[axis][side])) > 0:
+        pads, whole = amounts.array().reshape(-1, 2), three(self.graph.tensors[target].shape)
+        if source not in self.direct:
+            self.emit(index, "pool", "COPY", (self.map(source),), replace_shape(self.map(target), three(x.shape)))
+        for axis in (1, 2, 3):
+            for size in map(int, pads[axis]):
+                if size > 0:
                     part = Shape(*(size if at == axis - 1 else extent for at, extent in enumerate(whole)))
                     self.emit(index, "pool", "COPY", (self.constant(part, 8),), replace_shape(self.map(target), part))
+
+    def _absorbed(self, op: Op) -> bool:
+        """Can the windows that read this PAD pad by themselves?"""
+        amounts, target = self.graph.tensor(op, 1), op.outputs[0]
+        if amounts is None or amounts.data is None or len(self.graph.tensors[op.inputs[0]].shape) != 4:
+            return False
+        pads = amounts.array().reshape(-1, 2)
+        users = [self.graph.ops[user] for user in self.graph.consumers.get(target, ())]
+        spatial = not pads[0].any() and not pads[3].any() and bool(users) and target not in self.graph.outputs
+        return spatial and all(self._absorbs(user, pads) for user in users)
 
     def _absorbs(self, user: Op, pads: np.ndarray) -> bool:
         if user.kind not in {"CONV_2D", "DEPTHWISE_CONV_2D"} or user.text("padding") != "VALID":
@@ -252,10 +259,11 @@ class _Lowering(Sheet):
     def _plan_concatenations(self) -> None:
         """Whose only reader is a concatenation is written into its place at once, unless the host writes it."""
         for index, op in enumerate(self.graph.ops):
+            if op.kind == "PAD" and index not in self.fallen and not self._absorbed(op):
+                self._write_directly(op.inputs[0], op.outputs[0])
             if op.kind != "CONCATENATION" or index in self.fallen:
                 continue
             target = op.outputs[0]
-            whole = three(self.graph.tensors[target].shape)
             odd = any(self.graph.tensors[each].shape[-1] % 16 for each in op.inputs if each != ABSENT)
             along_depth = (
                 op.integer("axis", -1) % len(self.graph.tensors[target].shape)
@@ -264,20 +272,16 @@ class _Lowering(Sheet):
             if odd and along_depth:
                 self.buffers[self.buffer(target)].linear = True
             for each in op.inputs:
-                writer = self.graph.producer.get(each)
-                same = self.graph.tensors[each].quantization == self.graph.tensors[target].quantization
-                if writer is None or writer in self.fallen or self.readers(each) != 1 or not same:
-                    continue
-                if self.graph.ops[writer].kind in {
-                    *VIEWS,
-                    "SPLIT",
-                    "SPLIT_V",
-                    "CONCATENATION",
-                    "STRIDED_SLICE",
-                    "SLICE",
-                }:
-                    continue
-                self.direct[each] = (target, whole)
+                if self.graph.tensors[each].quantization == self.graph.tensors[target].quantization:
+                    self._write_directly(each, target)
+
+    def _write_directly(self, part: int, target: int) -> None:
+        """Lets the writer of `part` write into `target`, unless others read the part too or nobody writes it anew."""
+        writer = self.graph.producer.get(part)
+        if writer is None or writer in self.fallen or self.readers(part) != 1:
+            return
+        if self.graph.ops[writer].kind not in VIEWS | {"SPLIT", "SPLIT_V", "CONCATENATION", "STRIDED_SLICE", "SLICE"}:
+            self.direct[part] = (target, three(self.graph.tensors[target].shape))
 
     def _slice(self, index: int, op: Op) -> None:
         """Whoever reads the parts reads them out of the whole."""
