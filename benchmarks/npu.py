@@ -25,12 +25,9 @@ from tests.corpus import MODELS, models
 from tests.cost.npu.vela import FILES, estimated, rows
 
 LIVE = (
-    ("ethos-u55-32", "Ethos_U55_Deep_Embedded", "Shared_Sram"),
     ("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram"),
-    ("ethos-u55-256", "Ethos_U55_High_End_Embedded", "Sram_Only"),
     ("ethos-u65-512", "Ethos_U65_Embedded", "Shared_Sram"),
     ("ethos-u85-256", "Ethos_U85_SYS_Flash_High", "Shared_Sram"),
-    ("ethos-u85-1024", "Ethos_U85_SYS_DRAM_Low", "Dedicated_Sram_384KB"),
 )
 LARGEST_FILE = 6_000_000
 
@@ -97,7 +94,7 @@ def _renew(errors: list[tuple[float, float]]) -> None:
 
 
 def live() -> list[str]:
-    """All models of the corpus that Vela compiles, on six configurations, in the same run; times of both."""
+    """All models of the corpus that Vela compiles, on three configurations, in the same run; times of both."""
     vela = shutil.which("vela") or str(Path(sys.executable).parent / "vela")
     if not Path(vela).is_file():
         return ["`ethos-u-vela` is not installed (`pip install 'mcuprof[bench]'`): no live comparison.\n"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import Npu
+from mcuprof.document import Npu, NpuOperator
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import npu_words, prose
 from mcuprof.report.table import Column, table
@@ -37,9 +37,15 @@ def npu_section(page: Page, npu: Npu | msgspec.UnsetType) -> list[Line]:
             str(each.index),
             page.clean(each.operator),
             each.place,
-            "no data" if each.cycles is None else format_count(each.cycles),
+            _cost(each),
             page.clean(each.basis),
         )
         for each in npu.operators
     ]
     return [line(Piece("On the accelerator", "strong")), *lines, *(table(page, heads, rows) if rows else [])]
+
+
+def _cost(each: NpuOperator) -> str:
+    if each.cycles is not None:
+        return format_count(each.cycles)
+    return "no data" if each.instructions is None else f"{format_count(each.instructions)} instr."

@@ -126,10 +126,19 @@ def npu_words(npu: Npu) -> str:
     if npu.operators:
         words.append(f"{len(npu.operators) - left} of {len(npu.operators)} operators on it")
     if left:
-        words.append("host: no data" if npu.host_ms is None else f"host {format_ms(npu.host_ms)} more")
+        words.append(_host_words(npu))
     if npu.sram_bytes is not None:
         words.append(f"SRAM {format_bytes(npu.sram_bytes)}")
     return ", ".join(words)
+
+
+def _host_words(npu: Npu) -> str:
+    """What the operators left to the host take: time, else instructions, else nothing is known."""
+    if npu.host_ms is not None:
+        return f"host {format_ms(npu.host_ms)} more"
+    counts = [each.instructions for each in npu.operators if each.place == "host"]
+    known = [count for count in counts if count is not None]
+    return f"host {format_count(sum(known))} instructions" if len(known) == len(counts) else "host: no data"
 
 
 def judged(result: Result) -> bool:
