@@ -61,7 +61,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    return study(graph, setting_of(device, options), options).on(device)
+    result = study(graph, setting_of(device, options), options).on(device)
+    if device is None or device.accelerator is None:
+        return result
+    from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
+
+    compiled = npu(graph, device, result.latency)
+    return result if compiled is None else msgspec.structs.replace(result, npu=compiled)
 
 
 @dataclass(frozen=True, slots=True)
