@@ -22,7 +22,7 @@ from mcuprof.cli.options import (
     parse_seconds,
 )
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
-from mcuprof.report.page import Line, Page, Piece, line
+from mcuprof.report.page import Line, Page
 from mcuprof.report.pieces import prose
 from mcuprof.report.table import Column, table
 from mcuprof.units import format_ms, format_size, parse_clock_hz, parse_size, parse_time_ms
@@ -222,7 +222,7 @@ def _lines(page: Page, rows: Sequence[Row], total: int) -> list[Line]:
     summary = f"{count}, {fitting} fit; {best} that no other on its device beats in RAM, flash and latency"
     shown = [at for at, head in enumerate(_HEADS) if varied or head.title != "options"]
     laid = table(page, [_HEADS[at] for at in shown], [[row[at] for at in shown] for row in cells])
-    return [*laid, *failed, line(Piece(f"  {summary}", "dim"))]
+    return [*laid, *failed, *prose(page, "in all", summary)]
 
 
 def _common_folder(models: Collection[str]) -> str:
