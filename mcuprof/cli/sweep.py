@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from mcuprof.cli.options import (
     parse_seconds,
 )
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
-from mcuprof.report.page import Line, Page, Piece, line
+from mcuprof.report.page import Line, Page
 from mcuprof.report.pieces import prose
 from mcuprof.report.table import Column, table
 from mcuprof.units import format_ms, format_size, parse_clock_hz, parse_size, parse_time_ms
@@ -39,7 +40,7 @@ _DESCRIPTION = (
 _HEADS = (
     Column("model", flexible=14),
     Column("device", flexible=10),
-    Column("options", flexible=6, drop=3),
+    Column("options", flexible=8),
     Column("verdict"),
     Column("RAM", right=True),
     Column("flash", right=True, drop=1),
@@ -127,10 +128,8 @@ def _format(options: argparse.Namespace) -> str:
     if form == "parquet":
         if options.output in (None, "-"):
             raise UsageError("parquet is not text: name a file with -o")
-        try:
-            import pyarrow  # noqa: F401 — better now than after hours
-        except ImportError:
-            raise UsageError("Parquet needs pyarrow: pip install 'mcuprof[parquet]'") from None
+        if find_spec("pyarrow") is None:  # better told now than after hours
+            raise UsageError("Parquet needs pyarrow: pip install 'mcuprof[parquet]'")
     return form
 
 
@@ -221,7 +220,9 @@ def _lines(page: Page, rows: Sequence[Row], total: int) -> list[Line]:
     best = sum(row.pareto for row in rows)
     count = f"{len(rows)} of {total} rows" if len(rows) < total else f"{total} rows"
     summary = f"{count}, {fitting} fit; {best} that no other on its device beats in RAM, flash and latency"
-    return [*table(page, _HEADS, cells), *failed, line(Piece(f"  {summary}", "dim"))]
+    shown = [at for at, head in enumerate(_HEADS) if varied or head.title != "options"]
+    laid = table(page, [_HEADS[at] for at in shown], [[row[at] for at in shown] for row in cells])
+    return [*laid, *failed, *prose(page, "in all", summary)]
 
 
 def _common_folder(models: Collection[str]) -> str:
