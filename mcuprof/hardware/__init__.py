@@ -15,7 +15,6 @@ from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Devic
 from mcuprof.hardware.files import Problem
 from mcuprof.hardware.npu import ArrayTiles, EthosU, NpuSystems
 from mcuprof.hardware.resolve import default_kernels
-from mcuprof.hardware.validation import validate
 
 __all__ = [
     "Accelerator",
@@ -39,5 +38,4 @@ __all__ = [
     "load_core",
     "load_device",
     "load_npu_systems",
-    "validate",
 ]
