@@ -28,7 +28,8 @@ class Marginal:
 def marginal(graph: Graph, *, library: str, core: Core | None) -> Marginal:
     """With kernels of `library` on `core`; see `tflm.arena` for what is raised."""
     target = target_of(core)
-    memory = kernel_memory(graph, library, core, target)
+    asks = kernel_memory(library, core, target)
+    memory = [asks(graph, op) for op in graph.ops]
     persistent = tuple(_persistent(op.kind, item, target) for op, item in zip(graph.ops, memory, strict=True))
     scratch = tuple(sum(map(align, item.scratch)) for item in memory)
     tensor, node = target.pick(abi.EVAL_TENSOR), target.pick(abi.NODE_AND_REGISTRATION)
