@@ -11,7 +11,7 @@ import numpy as np
 from mcuprof.memory.layout import Ints, Layout, Span
 
 # Tries of the local search that may bring nothing before it gives up, and how often it takes a step for the worse.
-PATIENCE = 1_000
+PATIENCE = 4_000
 ESCAPE = 0.02
 
 

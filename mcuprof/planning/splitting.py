@@ -25,7 +25,7 @@ from mcuprof.writers.tflite_model import to_tflite
 
 PLACEMENTS = 60  # choices placed per search
 # A quick placement ranks, a closer one compares neighbours, a thorough one is for what is shown and written.
-QUICK, CLOSER, THOROUGH = 0.04, 0.2, 2.0
+QUICK, CLOSER, THOROUGH = 0.0, 2.0, 4.0
 VARIATIONS = 24
 
 

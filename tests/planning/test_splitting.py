@@ -10,7 +10,7 @@ from mcuprof.planning import Firmware, Wishes
 from mcuprof.planning.split_orchestrate import Limits, split_tflite
 from mcuprof.planning.splitting import Splitter, front_points
 from mcuprof.readers.tflite import read_tflite
-from mcuprof.rewrites import fold_padding, remove_unused
+from mcuprof.rewrites import simplify
 from tests.corpus import model, needs_shared
 
 FIRMWARE = Firmware("reference")
@@ -18,9 +18,9 @@ WISHES = Wishes("as-is", "none")
 
 
 def splitter(name: str) -> Splitter:
-    """For the model with PAD folded and nothing unused, its channels all there: where the published figures started."""
-    graph = remove_unused(fold_padding(remove_unused(read_tflite(model(name).path.read_bytes(), {}))))
-    return Splitter(graph, FIRMWARE, WISHES, lambda message: None, total_macs(graph))
+    """For the model as `plan --split` simplifies it: the published figures started from all channels."""
+    graph = read_tflite(model(name).path.read_bytes(), {})
+    return Splitter(simplify(graph), FIRMWARE, WISHES, lambda message: None, total_macs(graph))
 
 
 @needs_shared
