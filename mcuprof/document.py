@@ -80,7 +80,10 @@ class RegionUse(msgspec.Struct, frozen=True):
 
 
 class Strategy(msgspec.Struct, frozen=True):
-    """Head bytes under one order and in-place strategy, with the proof and the runtimes that can do it."""
+    """Head bytes under one order and in-place strategy, with the proof and the runtimes that can do it.
+
+    `io` is `outside` where the caller holds inputs and outputs, and absent where the arena does.
+    """
 
     order: str
     in_place: str
@@ -88,6 +91,7 @@ class Strategy(msgspec.Struct, frozen=True):
     lower_bound_bytes: int
     certificate: str
     runs_on: tuple[str, ...]
+    io: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -98,6 +102,38 @@ class Placement(msgspec.Struct, frozen=True):
     offset: int
     first: int
     last: int
+
+
+class SpreadRegion(msgspec.Struct, frozen=True):
+    """One region of a spread: the bytes it has for tensors, those used, and those read and written per inference."""
+
+    name: str
+    free_bytes: int
+    used_bytes: int
+    moved_bytes: int
+
+
+class SpreadPlacement(msgspec.Struct, frozen=True):
+    """Where one tensor or scratch block of a spread lies."""
+
+    tensor: str
+    bytes: int
+    region: str
+    offset: int
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """The head's tensors over several regions, the preferred first. A verdict rests on it only if the runtime does it.
+
+    Every region but the last holds what was put there; `fits` says whether the last one does.
+    """
+
+    order: str
+    in_place: str
+    fits: bool
+    regions: tuple[SpreadRegion, ...]
+    plan: tuple[SpreadPlacement, ...]
+    runs_on: tuple[str, ...]
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -116,6 +152,7 @@ class Memory(msgspec.Struct, frozen=True):
     regions: tuple[RegionUse, ...]
     strategies: tuple[Strategy, ...] | msgspec.UnsetType = msgspec.UNSET
     plan: tuple[Placement, ...] | msgspec.UnsetType = msgspec.UNSET
+    spread: Spread | msgspec.UnsetType = msgspec.UNSET
 
 
 class FlashItem(msgspec.Struct, frozen=True):

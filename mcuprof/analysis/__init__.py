@@ -10,6 +10,7 @@ import msgspec
 
 from mcuprof import cost, runtimes
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
+from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
     Finding,
     Flash,
@@ -18,6 +19,7 @@ from mcuprof.document import (
     Memory,
     ModelFacts,
     Result,
+    Spread,
     Target,
     Verdict,
 )
@@ -26,7 +28,7 @@ from mcuprof.hardware import Core, Device
 from mcuprof.ops import is_known, parameters, total_macs
 from mcuprof.ops.scheme import scheme
 from mcuprof.ops.soundness import NPU, defects
-from mcuprof.regions import place
+from mcuprof.regions import place, rooms_for_tensors
 from mcuprof.runtimes import Arena
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ class Options:
 
     `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
     where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan, the
-    strategies table and what no output needs to the result; `time_limit` bounds the search for plans, in seconds.
+    strategies table, the tensors spread over regions and what no output needs to the result; `time_limit` bounds the
+    search for plans, in seconds. With `io` "outside" the table is that of a firmware whose caller holds inputs and
+    outputs; the verdict stays that of the runtime.
     """
 
     runtime: str = "tflm"
@@ -52,6 +56,7 @@ class Options:
     reserve: Mapping[str, int] = field(default_factory=dict)
     arena_regions: tuple[str, ...] = ()
     time_limit: float = DEFAULT_TIME_LIMIT
+    io: str = "in-arena"
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -104,6 +109,7 @@ class Study:
     work: cost.Work | cost.NoData | None
     findings: tuple[Finding, ...]
     waste: Waste | None = None
+    spreadable: Spreadable | None = None
 
     def on(self, device: Device | None) -> Result:
         """The result for a device of this setting, not yet judged."""
@@ -125,12 +131,21 @@ class Study:
                 self.setting.kernels,
                 device.accelerator if device else None,
             ),
-            memory=msgspec.structs.replace(memory, regions=regions),
+            memory=msgspec.structs.replace(memory, regions=regions, spread=self._spread(device)),
             flash=flash,
             latency=latency,
             verdict=Verdict(all(finding.severity != "error" for finding in findings), findings),
             latency_reason=msgspec.UNSET if reason is None else reason,
         )
+
+    def _spread(self, device: Device | None) -> Spread | msgspec.UnsetType:
+        """Where there is a choice of regions: the plan's tensors over them."""
+        if device is None or self.spreadable is None:
+            return msgspec.UNSET
+        memory, options = self.memory, self.options
+        stack = memory.stack_bytes or 0
+        rooms = rooms_for_tensors(device, memory.tail_bytes, stack, options.reserve, options.arena_regions)
+        return self.spreadable.over(rooms) if len(rooms) > 1 else msgspec.UNSET
 
 
 def study(graph: Graph, setting: Setting, options: Options) -> Study:
@@ -156,6 +171,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
             *described.findings,
         ),
         waste=_waste_of(graph) if options.detail else None,
+        spreadable=described.spreadable,
     )
 
 

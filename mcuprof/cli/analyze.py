@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcuprof.cli import output, plan_split
 from mcuprof.cli.options import (
+    IO,
     Parser,
     add_analysis_options,
     add_output_options,
@@ -21,6 +22,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("model", metavar="MODEL", help=".tflite or .onnx file")
     parser.add_argument("--split", action="store_true", help="also what splitting offers: arena against work (.tflite)")
     add_analysis_options(parser)
+    parser.add_argument(
+        "--io",
+        choices=IO,
+        default=IO[0],
+        help="where orders and strategies have inputs and outputs (default: in-arena)",
+    )
     add_policy_options(parser)
     add_output_options(parser)
     add_verbosity_options(parser)

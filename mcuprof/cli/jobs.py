@@ -130,7 +130,7 @@ def _requests(
                 ignore=plain.ignore | config.ignore | spec.ignore,
                 fail_on=options.fail_on or config.fail_on or plain.fail_on,
                 reserve=setting.reserve,
-                arena_regions=setting.arena_regions,
+                arena_regions=plain.arena_regions or setting.arena_regions,
                 target=name,
                 spot=target.spot,
                 budget=joined(target.budget, spec.budget),

@@ -141,6 +141,11 @@ def _host_words(npu: Npu) -> str:
     return f"host {format_count(sum(known))} instructions" if len(known) == len(counts) else "host: no data"
 
 
+def runs_on(runtimes: tuple[str, ...]) -> str:
+    """Who can run a plan."""
+    return ", ".join(runtimes) or "no runtime"
+
+
 def judged(result: Result) -> bool:
     """False when there was nothing to judge against: no capacity, no budget, no error."""
     verdict = result.verdict
