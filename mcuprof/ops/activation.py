@@ -8,13 +8,13 @@ values. Float functions are those of the C library.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
-from mcuprof.ops import libm, numerics, sigmoid16
+from mcuprof.ops import libm, mlas, numerics, sigmoid16
 from mcuprof.ops.elementwise import by_table
 from mcuprof.ops.kernel import (
     Array,
@@ -207,11 +207,14 @@ _INTEGER: dict[str, IntegerKernel] = {
 }
 
 
+_MLAS: Mapping[str, Callable[[Array], Array]] = {"LOGISTIC": mlas.logistic, "TANH": mlas.tanh}
+
+
 def _prepare(kind: str, graph: Graph, op: Op) -> Kernel:
     x, out = graph.input(op, 0), graph.output(op)
     dtype = storage(out.dtype)
     if is_float(x):
-        function = _FLOAT[kind]
+        function = (_MLAS.get(kind) if is_onnx(graph) else None) or _FLOAT[kind]
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
             with np.errstate(all="ignore"):

@@ -121,7 +121,7 @@ class _LiteRt:
 class _OnnxRuntime:
     """ONNX Runtime on the CPU, in the configuration that is exact for the model.
 
-    Products of u8 activations with s8 weights saturate on x86 processors without VNNI, in QLinearConv at any level; the
+    Products of u8 activations with s8 weights saturate on x86 processors without VNNI, in integer operators; the
     optimiser turns them to u8 × u8 when `session.x64quantprecision` is set. QDQ models are run as they stand, in float.
     """
 
@@ -140,7 +140,8 @@ class _OnnxRuntime:
                 model.graph.output.append(onnx.ValueInfoProto(name=name))
         options = runtime.SessionOptions()
         level = runtime.GraphOptimizationLevel
-        unsigned = any(node.op_type.startswith("QLinear") for node in model.graph.node) and _mixes_signs(graph)
+        integer = any(node.op_type.startswith("QLinear") or node.op_type in _INTEGER for node in model.graph.node)
+        unsigned = integer and _mixes_signs(graph)
         options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if unsigned else level.ORT_DISABLE_ALL
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.intra_op_num_threads = 1
@@ -156,6 +157,9 @@ class _OnnxRuntime:
         names = list(dict.fromkeys(self.tensors.values()))
         by_name = dict(zip(names, self.session.run(names, feeds), strict=True))
         return {tensor: np.asarray(by_name[name]) for tensor, name in self.tensors.items()}
+
+
+_INTEGER = ("ConvInteger", "MatMulInteger")
 
 
 def _mixes_signs(graph: Graph) -> bool:
