@@ -21,6 +21,7 @@ from mcuprof.memory.problem import STATEFUL
 from mcuprof.ops.kernel import Array
 from mcuprof.planning.proof import Say, Step
 from mcuprof.runner.inputs import random_inputs
+from mcuprof.runner.isolation import Isolated
 from mcuprof.runtimes import tflm
 from mcuprof.runtimes.tflm.abi import HOST64
 from mcuprof.writers.tflite import first_operators
@@ -41,6 +42,23 @@ def interpreted(before: Graph, data: bytes, after: Graph, planned: bytes, say: S
         runtime: Any = import_module(_MODULE)
     except ImportError:
         return Step("not executed by tflite-micro, which is not installed")
+    with Isolated("tflite-micro", lambda: _Judgement(runtime, before, data, after, planned, say, inputs)) as judgement:
+        step: Step = judgement.call("step")
+    return step
+
+
+class _Judgement:
+    """What `interpreted` asks for, in the process in which the interpreter may crash."""
+
+    def __init__(self, *facts: Any) -> None:
+        self.facts = facts
+
+    def step(self) -> Step:
+        """See `interpreted`."""
+        return _interpreted(*self.facts)
+
+
+def _interpreted(runtime: Any, before: Graph, data: bytes, after: Graph, planned: bytes, say: Say, inputs: int) -> Step:
     judge = _Judge(runtime, before, data, after, planned)
     try:
         judge.open()

@@ -10,6 +10,7 @@ from pathlib import Path
 from mcuprof.errors import ModelError
 from mcuprof.graph import Graph, Shape
 from mcuprof.ops import propagate_shapes
+from mcuprof.ops.operands import check_operands
 
 MAX_FILE_BYTES = 2 * 1024**3
 
@@ -69,6 +70,7 @@ def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape]) -> Graph:
 
         graph = read_onnx(data, str(path), input_shapes)
         form = "onnx"
+    check_operands(graph)
     notes = graph.origin.notes
     if path.suffix.lower() in (".tflite", ".onnx") and path.suffix.lower() != f".{form}":
         notes = (f"the file is named {path.suffix} but holds a {form} model", *notes)
