@@ -1,7 +1,7 @@
 """One hostile file, treated as a user would treat it, and what the command line may do about it.
 
-The promise: a report (exit code 0 or 1), or no result and one line on stderr with exit code 3; no traceback, no internal
-error, within `SECONDS` and `BYTES` of address space.
+The promise: a report (exit code 0 or 1), or no result and one line on stderr with exit code 3; no traceback, no
+internal error, within `SECONDS` of CPU time (a busy machine must not look like a hang) and `BYTES` of address space.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def run(data: bytes, path: Path, command: tuple[str, ...]) -> Outcome:
 
     path.write_bytes(data)
     out, err = io.StringIO(), io.StringIO()
-    before = signal.signal(signal.SIGALRM, _alarm)
-    signal.alarm(SECONDS)
+    before = signal.signal(signal.SIGPROF, _alarm)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main([command[0], str(path), *command[1:], "--debug"])
@@ -73,8 +73,8 @@ def run(data: bytes, path: Path, command: tuple[str, ...]) -> Outcome:
     except BaseException as error:  # main promises never to raise
         return Outcome(command[0], -1, f"main raised {type(error).__name__} at {_place(error)}")
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
     return Outcome(command[0], code, _judged(command[0], code, out.getvalue(), err.getvalue()))
 
 
