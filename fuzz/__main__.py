@@ -1,4 +1,4 @@
-"""`python -m fuzz [--format F] [--count N] [--seed S] [--first I]`, `python -m fuzz replay F S I`, `... guided`."""
+"""`python -m fuzz [--format F] [--count N] [--seed S] [--first I] [--replay]`: a campaign, or one of its inputs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--folder", type=Path, default=Path("fuzz/found"), help="where defects go")
     parser.add_argument("--replay", action="store_true", help="only input --first, with whatever it prints")
-    parser.add_argument("--guided", type=int, metavar="RUNS", help="let atheris choose by coverage, RUNS inputs")
     options = parser.parse_args()
     forms = options.format or list(FORMATS)
     if options.replay:
         return _replay(forms[0], options.seed, options.first)
-    if options.guided is not None:
-        from fuzz.guided import guide
-
-        return guide(forms[0], options.guided, options.folder)
     return max(_campaign(form, options) for form in forms)
 
 

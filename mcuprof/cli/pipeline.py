@@ -163,7 +163,7 @@ def _analyzed(
     options = (
         *(request.runtime, request.kernels, request.order, request.in_place),
         *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
-        request.time_limit,
+        *(request.time_limit, request.io),
     )
     key = None if cache is None else cache.key(path, (device, options, detail))
     if cache is not None and key is not None and (stored := cache.get(key)) is not None:
@@ -258,6 +258,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         detail=detail,
         reserve=request.reserve,
         arena_regions=request.arena_regions,
+        io=request.io,
         **({} if request.time_limit is None else {"time_limit": request.time_limit}),
     )
     return analyze(graph, device, options)

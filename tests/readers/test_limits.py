@@ -42,7 +42,11 @@ def test_limits_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_operands_that_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
-    cases = (([], [1], "has no input 0"), ([0, -1], [1], "has no input 1"), ([0, 0], [], "has no output"))
+    cases: tuple[tuple[list[int], list[int], str], ...] = (
+        ([], [1], "has no input 0"),
+        ([0, -1], [1], "has no input 1"),
+        ([0, 0], [], "has no output"),
+    )
     for inputs, outputs, words in cases:
         path.write_bytes(build([T((1, 4)), T((1, 4))], [O("ADD", inputs, outputs)], [0], [1]))
         with pytest.raises(ModelError, match=words):
