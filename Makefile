@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench format samples fit docs clean
+.PHONY: demo test check bench fuzz format samples fit docs clean
 
 demo: $(VENV)/.core
 	@$(BIN)/mcuprof check samples/ds_cnn_int8.tflite --device nucleo-l4r5zi
@@ -18,6 +18,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# A few thousand mutated samples per format; `.venv/bin/python -m fuzz --help` for more.
+fuzz: $(VENV)/.oracles
+	$(BIN)/python -m fuzz
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

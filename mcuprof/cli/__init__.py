@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, cast
 
-from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_USAGE, McuprofError, UsageError
+from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_MODEL, EXIT_USAGE, McuprofError, UsageError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -53,6 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, McuprofError):
             message, code = str(error), error.exit_code
+        elif isinstance(error, MemoryError):
+            message, code = f"the model asks for more memory than there is ({error})", EXIT_MODEL
         else:
             message = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
             code = EXIT_INTERNAL

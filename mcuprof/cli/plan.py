@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output, plan_split, plan_text
-from mcuprof.cli.options import ORDERS, Parser
+from mcuprof.cli.options import ORDERS, Parser, add_limit_option, reading_limits
 from mcuprof.cli.pipeline import load_target, read_model
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page
@@ -58,6 +58,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write (with several models: a directory)")
     parser.add_argument("--in-place-file", action="store_true", help="replace the model file itself")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is being done")
+    add_limit_option(parser)
     target = parser.add_argument_group("target")
     target.add_argument(
         "-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared"
@@ -148,7 +149,7 @@ def _job(options: argparse.Namespace, model: str) -> Job:
     where = device.name if device else "no device named"
     return Job(
         model,
-        read_model(model, {}),
+        read_model(model, {}, reading_limits(options)),
         firmware,
         f"{where}, tflm, {library} kernels",
         Wishes(options.order, in_place),
@@ -264,7 +265,7 @@ def _strip(options: argparse.Namespace) -> int:
     from mcuprof.writers.tflite import is_own
 
     (model,) = options.models
-    graph = read_model(model, {})
+    graph = read_model(model, {}, reading_limits(options))
     if graph.origin.format != "tflite":
         raise UsageError(f"{model}: only .tflite files carry a plan")
     target = _target(options, model)

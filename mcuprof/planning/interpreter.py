@@ -21,6 +21,7 @@ from mcuprof.memory.problem import STATEFUL
 from mcuprof.ops.kernel import Array
 from mcuprof.planning.proof import Say, Step
 from mcuprof.runner.inputs import random_inputs
+from mcuprof.runner.isolation import Isolated
 from mcuprof.runtimes import tflm
 from mcuprof.runtimes.tflm.abi import HOST64
 from mcuprof.writers.tflite import first_operators
@@ -51,6 +52,33 @@ def interpreted(
     except ImportError:
         return Step("not executed by tflite-micro, which is not installed")
     tensors = dict(enumerate(range(len(after.tensors)))) if same is None else same
+    facts = (runtime, before, data, after, planned, tensors, say, inputs)
+    with Isolated("tflite-micro", lambda: _Judgement(facts)) as judgement:
+        step: Step = judgement.call("step")
+    return step
+
+
+class _Judgement:
+    """What `interpreted` asks for, in the process in which the interpreter may crash."""
+
+    def __init__(self, facts: tuple[Any, ...]) -> None:
+        self.facts = facts
+
+    def step(self) -> Step:
+        """See `interpreted`."""
+        return _interpreted(*self.facts)
+
+
+def _interpreted(
+    runtime: Any,
+    before: Graph,
+    data: bytes,
+    after: Graph,
+    planned: bytes,
+    tensors: Mapping[int, int],
+    say: Say,
+    inputs: int,
+) -> Step:
     judge = _Judge(runtime, before, data, after, planned, tensors)
     try:
         judge.open()

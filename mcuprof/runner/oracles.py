@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mcuprof.errors import UsageError
+from mcuprof.errors import McuprofError, ModelError, UsageError
 from mcuprof.graph import DType, Graph
 from mcuprof.ops.kernel import Array
+from mcuprof.runner.isolation import Isolated
 
 ARENA_BYTES = 256 * 1024 * 1024
 _PACKAGES = {
@@ -51,11 +52,35 @@ def open_oracle(name: str, graph: Graph) -> Oracle:
     except ImportError:
         raise UsageError(f"{name} is not installed: pip install {package}") from None
     try:
-        return _OPENERS[name](runtime, graph)
+        return _Remote(name, lambda: _OPENERS[name](runtime, graph))
+    except McuprofError:
+        raise
     except Exception as error:  # whatever a foreign runtime raises for a model it refuses
         raise UsageError(
             f"{name} refuses the model: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
+
+
+class _Remote:
+    """An oracle in a process of its own. Raises ModelError where it fails while it runs."""
+
+    def __init__(self, name: str, make: Callable[[], Oracle]) -> None:
+        self.name, self.oracle = name, Isolated(name, make)
+
+    def reset(self) -> None:
+        """Forgets all state."""
+        self.oracle.call("reset")
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        """One inference."""
+        try:
+            found: dict[int, Array] = self.oracle.call("run", inputs)
+        except McuprofError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{self.name} cannot run the model: {reason}") from error
+        return found
 
 
 class _Tflm:
