@@ -18,7 +18,7 @@ from mcuprof.units import format_bytes
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
     from mcuprof.hardware.device import Device
-    from mcuprof.planning import Firmware, Planned, Wishes
+    from mcuprof.planning import Firmware, Planned, Pruned, Wishes
     from mcuprof.planning.split_orchestrate import Limits
 
 # TinyEngine's in-place depthwise is left out: no kernel of TFLM can do it.
@@ -41,8 +41,8 @@ def run(arguments: list[str]) -> int:
                 lines += _split(page, job, job.limits)
                 continue
             is_onnx = job.graph.origin.format == "onnx"
-            outcome = None if is_onnx else _tflite(job)
-            lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome)
+            outcome, pruned = (None, None) if is_onnx else _tflite(job)
+            lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome, pruned)
             planned.append(outcome)
         except McuprofError as error:
             raise type(error)(f"{job.model}: {error}") from None
@@ -71,6 +71,12 @@ def _parser() -> Parser:
     plan.add_argument(
         "--in-place", choices=IN_PLACE, help="what may share bytes (default: overlap where the kernels are known)"
     )
+    plan.add_argument(
+        "--prune-dead",
+        action=argparse.BooleanOptionalAction,
+        help="remove what no output needs first, where every output stays equal (default: yes, but not with "
+        "--in-place-file, and not with --emit)",
+    )
     plan.add_argument("--force", action="store_true", help="replace a plan that the model carries")
     plan.add_argument("--strip", action="store_true", help="take the plan out again, and nothing else")
     plan.add_argument("--emit", choices=("c-header", "json"), help="write the plan in this form instead of a model")
@@ -90,6 +96,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("several models: add --share-arena, or plan them one by one")
     if options.in_place_file and (options.output is not None or options.emit):
         raise UsageError("--in-place-file writes the model file itself: it goes with neither -o nor --emit")
+    if options.prune_dead and (options.emit or options.strip):
+        raise UsageError("--prune-dead makes a new model: it goes with neither --emit nor --strip")
     if options.strip and (options.emit or options.force or options.share_arena):
         raise UsageError("--strip takes a plan out: it goes with neither --emit, --force nor --share-arena")
     if (options.strip or options.emit) and not (options.output or options.in_place_file):
@@ -131,6 +139,7 @@ class Job:
     verbose: bool
     device: Device | None
     limits: Limits | None
+    prune: bool
 
     def say(self, message: str) -> None:
         """Progress, for those who asked."""
@@ -159,6 +168,8 @@ def _job(options: argparse.Namespace, model: str) -> Job:
         options.verbose,
         device,
         plan_split.limits_of(options),
+        # What replaces the user's only copy keeps all that was in it, unless asked otherwise.
+        not (options.emit or options.in_place_file) if options.prune_dead is None else options.prune_dead,
     )
 
 
@@ -195,9 +206,9 @@ def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
 # TFLite ---------------------------------------------------------------------------------------------------------------
 
 
-def _tflite(job: Job) -> Planned | None:
-    """Plans and writes; None when the model keeps the plan it carries."""
-    from mcuprof.planning import plan_tflite
+def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
+    """Prunes where that is wanted and gains, plans and writes; no plan when the model keeps the one it carries."""
+    from mcuprof.planning import plan_pruned, plan_tflite
     from mcuprof.readers.tflite import read_tflite
     from mcuprof.writers import carries_plan, strip
 
@@ -208,12 +219,15 @@ def _tflite(job: Job) -> Planned | None:
             if job.emit:
                 raise UsageError("carries a plan already; --force makes a new one")
             _write(job, data)
-            return None
+            return None, None
         data = strip(data)
         graph = read_tflite(data, {})
-    planned = plan_tflite(graph, data, job.firmware, job.wishes, job.say)
+    if job.prune:
+        planned, pruned = plan_pruned(graph, data, job.firmware, job.wishes, job.say)
+    else:
+        planned, pruned = plan_tflite(graph, data, job.firmware, job.wishes, job.say), None
     _write(job, _emitted(job, planned) if job.emit else planned.data)
-    return planned
+    return planned, pruned
 
 
 def _emitted(job: Job, planned: Planned) -> bytes:
