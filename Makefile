@@ -16,7 +16,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.oracles
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 format: $(VENV)/.dev
@@ -51,6 +51,11 @@ $(VENV)/.oracles: $(VENV)/.dev
 
 $(VENV)/.samples: $(VENV)/.oracles
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,samples]'
+	@touch $@
+
+# Peers that benchmarks compare with, and what draws the plots.
+$(VENV)/.bench: $(VENV)/.oracles
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.core

@@ -33,6 +33,8 @@ FLOORS = {
     "calibration": 4,
     "planning": 4,
     "budgets": 5,
+    "search": 5,
+    "sweep": 6,
     "report": 6,  # the verdict flows from budgets to report: SARIF describes the rules that were broken
     "cli": 7,
 }
@@ -43,6 +45,9 @@ HEAVY = (
     "networkx",
     "ortools",
     "pandas",
+    "pyarrow",
+    "distributed",
+    "dask",
     "tflite_micro",
     "ai_edge_litert",
     "onnxruntime",

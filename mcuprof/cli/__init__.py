@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "baseline": ("mcuprof.cli.baseline", "record what models take, and fail when they grow"),
         "init": ("mcuprof.cli.init", "write a config for the models found here, and the pre-commit hook"),
         "fit": ("mcuprof.cli.fit", "on which devices it fits, smallest first, and what the others lack"),
+        "sweep": ("mcuprof.cli.sweep", "a table of many models on many devices, on all cores or a Dask cluster"),
         "devices": ("mcuprof.cli.devices", "list, show or validate the device database; import a device"),
         "calibrate": ("mcuprof.cli.calibrate", "refit a device's latency from your own measurements"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),

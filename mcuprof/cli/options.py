@@ -6,16 +6,18 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from mcuprof.budgets import Limits
 from mcuprof.budgets.amounts import BudgetSpec, Ratchet
-from mcuprof.budgets.config import FailOn
 from mcuprof.budgets.config_files import Spot
 from mcuprof.budgets.policy import ignorable
 from mcuprof.errors import UsageError
 from mcuprof.report import FORMATS
 from mcuprof.units import parse_clock_hz, parse_size, parse_time_ms
+
+if TYPE_CHECKING:
+    from mcuprof.budgets.config import FailOn
 
 ORDERS = ("as-is", "optimal")
 IN_PLACE = ("none", "alias", "elementwise", "depthwise", "overlap")

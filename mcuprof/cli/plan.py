@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcuprof.cli import output, plan_text
+from mcuprof.cli import output, plan_split, plan_text
 from mcuprof.cli.options import ORDERS, Parser
 from mcuprof.cli.pipeline import load_target, read_model
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
@@ -17,7 +17,9 @@ from mcuprof.units import format_bytes
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
+    from mcuprof.hardware.device import Device
     from mcuprof.planning import Firmware, Planned, Wishes
+    from mcuprof.planning.split_orchestrate import Limits
 
 # TinyEngine's in-place depthwise is left out: no kernel of TFLM can do it.
 IN_PLACE = ("none", "alias", "elementwise", "overlap")
@@ -35,6 +37,9 @@ def run(arguments: list[str]) -> int:
     planned = []
     for job in jobs:
         try:
+            if job.limits is not None:
+                lines += _split(page, job, job.limits)
+                continue
             is_onnx = job.graph.origin.format == "onnx"
             outcome = None if is_onnx else _tflite(job)
             lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome)
@@ -68,6 +73,7 @@ def _parser() -> Parser:
     plan.add_argument("--force", action="store_true", help="replace a plan that the model carries")
     plan.add_argument("--strip", action="store_true", help="take the plan out again, and nothing else")
     plan.add_argument("--emit", choices=("c-header", "json"), help="write the plan in this form instead of a model")
+    plan_split.add_options(parser)
     plan.add_argument("--share-arena", action="store_true", help="size one arena for several models that take turns")
     return parser
 
@@ -75,6 +81,8 @@ def _parser() -> Parser:
 def _check(options: argparse.Namespace) -> None:
     """Raises UsageError for options that contradict each other, or a file that would be overwritten by surprise."""
     from mcuprof.writers import same_file
+
+    plan_split.limits_of(options)
 
     several = len(options.models) > 1
     if several and not options.share_arena:
@@ -120,6 +128,8 @@ class Job:
     emit: str | None
     force: bool
     verbose: bool
+    device: Device | None
+    limits: Limits | None
 
     def say(self, message: str) -> None:
         """Progress, for those who asked."""
@@ -146,7 +156,39 @@ def _job(options: argparse.Namespace, model: str) -> Job:
         options.emit,
         options.force,
         options.verbose,
+        device,
+        plan_split.limits_of(options),
     )
+
+
+# Split ---------------------------------------------------------------------------------------------------------------
+
+
+def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
+    """Splits and writes. A plan that the model carries is taken out first: it says nothing of the new tensors."""
+    from mcuprof.planning.split_orchestrate import split_tflite
+    from mcuprof.readers.tflite import read_tflite
+    from mcuprof.writers import carries_plan, strip
+
+    if job.graph.origin.format != "tflite":
+        raise ModelError("only .tflite models are split")
+    data, graph = _bytes(job.model), job.graph
+    if carries_plan(graph.origin.metadata):
+        if not job.force:
+            raise UsageError("carries a plan already; --force splits without it")
+        data = strip(data)
+        graph = read_tflite(data, {})
+    say = plan_split.progress(job.model, job.verbose)
+    try:
+        found = split_tflite(graph, data, job.firmware, job.wishes, limits, say)
+    finally:
+        say("")
+    _write(job, found.data)
+    return [
+        *plan_text.title(page, job),
+        *plan_split.report(page, found, job.firmware.library, job.device),
+        *plan_text.outcome(page, job, "written"),
+    ]
 
 
 # TFLite ---------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.operator import Operator, broadcast, same_shape
+from mcuprof.ops.rows import pointwise_rows
 
 FloatFunction = Callable[[Array], Array]
 IntegerKernel = Callable[[Graph, Tensor, Tensor], Callable[[Array], Array]]
@@ -302,9 +303,9 @@ def prepare_cast(graph: Graph, op: Op) -> Kernel:
 
 POINTWISE = (*_FLOAT, "LEAKY_RELU", "PRELU", "CAST", "LOGICAL_NOT")
 OPERATORS = (
-    *(Operator(kind, same_shape, kernel=partial(_prepare, kind)) for kind in _FLOAT),
-    Operator("LEAKY_RELU", same_shape, kernel=prepare_leaky_relu),
-    Operator("PRELU", broadcast, kernel=prepare_prelu),
+    *(Operator(kind, same_shape, kernel=partial(_prepare, kind), rows=pointwise_rows) for kind in _FLOAT),
+    Operator("LEAKY_RELU", same_shape, kernel=prepare_leaky_relu, rows=pointwise_rows),
+    Operator("PRELU", broadcast, kernel=prepare_prelu, rows=pointwise_rows),
     Operator("CAST", same_shape, kernel=prepare_cast),
     Operator("LOGICAL_NOT", same_shape, kernel=lambda graph, op: lambda inputs: (np.logical_not(inputs[0]),)),
     Operator("ZEROS_LIKE", same_shape, kernel=lambda graph, op: lambda inputs: (np.zeros_like(inputs[0]),)),

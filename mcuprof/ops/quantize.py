@@ -29,6 +29,7 @@ from mcuprof.ops.kernel import (
 )
 from mcuprof.ops.numerics import round_away
 from mcuprof.ops.operator import InputShapes, Operator, same_shape
+from mcuprof.ops.rows import pointwise_rows
 
 
 def prepare_quantize(graph: Graph, op: Op) -> Kernel:
@@ -96,8 +97,8 @@ def along_axis(tensor: Tensor) -> tuple[Any, Any]:
 
 
 OPERATORS = (
-    Operator("QUANTIZE", same_shape, kernel=prepare_quantize),
-    Operator("DEQUANTIZE", same_shape, kernel=prepare_dequantize),
+    Operator("QUANTIZE", same_shape, kernel=prepare_quantize, rows=pointwise_rows),
+    Operator("DEQUANTIZE", same_shape, kernel=prepare_dequantize, rows=pointwise_rows),
     Operator("FAKE_QUANT", same_shape),
     Operator("DynamicQuantizeLinear", _dynamic_shapes, kernel=prepare_dynamic_quantize),
 )
