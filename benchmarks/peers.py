@@ -7,7 +7,7 @@
  - tflite-tools: the method of Liberis and Lane (2019) written anew, a memoised recursion over sets of tensors; it
    orders operators by bytes alive, refuses operators with several outputs, and places nothing.
 
-Peers that are not installed are left out (`pip install -e '.[peers]'`).
+Peers that are not installed are left out (`pip install -e '.[bench]'`).
 """
 
 from __future__ import annotations

@@ -195,6 +195,40 @@ class Latency(msgspec.Struct, frozen=True):
     operators: tuple[OperatorCost, ...]
 
 
+class NpuOperator(msgspec.Struct, frozen=True):
+    """Where one operator runs once the model is compiled for the NPU. `cycles` are those of the `place` it runs at."""
+
+    index: int
+    operator: str
+    place: Literal["npu", "host"]
+    cycles: int | None
+    instructions: int | None
+    basis: str
+
+
+class Npu(msgspec.Struct, frozen=True):
+    """What the model takes when it is compiled for the device's accelerator; the verdict is on the file as it is.
+
+    `cycles` and `ms` are the NPU's alone, at `clock_hz` of the assumed `system`; `host_ms` is what operators left to
+    the host take, null where that is not known. `sram_bytes` is the peak of feature maps and weight buffers,
+    `traffic` bytes on the bus by memory. Null numbers: `basis` says why.
+    """
+
+    accelerator: str
+    system: str | None
+    clock_hz: int | None
+    cycles: int | None
+    ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    host_ms: float | None
+    sram_bytes: int | None
+    weight_bytes: int | None
+    traffic: dict[str, int]
+    basis: str
+    operators: tuple[NpuOperator, ...]
+
+
 class Where(msgspec.Struct, frozen=True):
     """A line (from 1) of a file that people can edit, such as the budget's line in the config."""
 
@@ -233,6 +267,7 @@ class Result(msgspec.Struct, frozen=True):
     latency: Latency | None
     verdict: Verdict
     latency_reason: str | msgspec.UnsetType = msgspec.UNSET
+    npu: Npu | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def layers(self) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mcuprof import cost, runtimes
-from mcuprof.analysis import waste
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
 from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
@@ -30,6 +30,9 @@ from mcuprof.ops.scheme import scheme
 from mcuprof.ops.soundness import NPU, defects
 from mcuprof.regions import place, rooms_for_tensors
 from mcuprof.runtimes import Arena
+
+if TYPE_CHECKING:
+    from mcuprof.analysis.waste import Waste
 
 DEFAULT_KERNELS = "reference"
 
@@ -63,7 +66,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    return study(graph, setting_of(device, options), options).on(device)
+    result = study(graph, setting_of(device, options), options).on(device)
+    if device is None or device.accelerator is None:
+        return result
+    from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
+
+    compiled = npu(graph, device, result.latency)
+    return result if compiled is None else msgspec.structs.replace(result, npu=compiled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class Study:
     bill: cost.FlashBill | cost.NoData | None
     work: cost.Work | cost.NoData | None
     findings: tuple[Finding, ...]
-    waste: waste.Waste | None = None
+    waste: Waste | None = None
     spreadable: Spreadable | None = None
 
     def on(self, device: Device | None) -> Result:
@@ -110,7 +119,7 @@ class Study:
         regions, found = place(memory.min_arena_bytes, stack, device, options.reserve, options.arena_regions)
         flash, flash_found = _flash(self.facts.bytes, self.bill, device)
         latency, reason = _latency(self.work, device)
-        wasted = waste.findings(self.waste, latency) if self.waste else ()
+        wasted = _wasted(self.waste, latency)
         findings = (*self.findings, *found, *flash_found, *wasted)
         return Result(
             model=self.facts,
@@ -161,9 +170,26 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
             *_arena_findings(arena, kernels),
             *described.findings,
         ),
-        waste=waste.waste_of(graph) if options.detail else None,
+        waste=_waste_of(graph) if options.detail else None,
         spreadable=described.spreadable,
     )
+
+
+# The rewrites that find waste are loaded where they are asked: a check in a hook does not wait for them.
+
+
+def _waste_of(graph: Graph) -> Waste:
+    from mcuprof.analysis.waste import waste_of
+
+    return waste_of(graph)
+
+
+def _wasted(waste: Waste | None, latency: Latency | None) -> tuple[Finding, ...]:
+    if waste is None:
+        return ()
+    from mcuprof.analysis.waste import findings
+
+    return tuple(findings(waste, latency))
 
 
 def _facts(graph: Graph) -> ModelFacts:

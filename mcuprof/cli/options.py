@@ -6,16 +6,19 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from mcuprof.budgets import Limits
 from mcuprof.budgets.amounts import BudgetSpec, Ratchet
-from mcuprof.budgets.config import FailOn
 from mcuprof.budgets.config_files import Spot
 from mcuprof.budgets.policy import ignorable
 from mcuprof.errors import UsageError
+from mcuprof.limits import DEFAULT, NAMES, ReadLimits, limits_of, parse_limit
 from mcuprof.report import FORMATS
 from mcuprof.units import parse_clock_hz, parse_size, parse_time_ms
+
+if TYPE_CHECKING:
+    from mcuprof.budgets.config import FailOn
 
 ORDERS = ("as-is", "optimal")
 IN_PLACE = ("none", "alias", "elementwise", "depthwise", "overlap")
@@ -53,6 +56,7 @@ class Request:
     in_place: str
     input_shapes: Mapping[str, tuple[int, ...]]
     limits: Limits
+    reading: ReadLimits = DEFAULT
     ignore: frozenset[str] = frozenset()
     fail_on: FailOn = "error"
     reserve: Mapping[str, int] = field(default_factory=dict)
@@ -100,6 +104,7 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
         help="RAM regions for the arena, the preferred one first (default: where it has most room)",
     )
     add_input_shape_option(plan)
+    add_limit_option(plan)
     budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
     budgets.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
     budgets.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
@@ -117,6 +122,23 @@ def add_input_shape_option(group: argparse._ActionsContainer) -> None:
         metavar="NAME:1x96x96x3",
         help="shape of an input that the model leaves open",
     )
+
+
+def add_limit_option(group: argparse._ActionsContainer) -> None:
+    """--limit, once per limit."""
+    group.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        type=as_type(parse_limit),
+        metavar="NAME=VALUE",
+        help=f"read larger models than usual: {', '.join(NAMES)}",
+    )
+
+
+def reading_limits(options: argparse.Namespace) -> ReadLimits:
+    """What --limit makes of the limits."""
+    return limits_of(dict(options.limit))
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -175,6 +197,7 @@ def request_of(options: argparse.Namespace, models: list[str]) -> Request:
         order=options.order or ORDERS[0],
         in_place=options.in_place or IN_PLACE[0],
         input_shapes=shapes,
+        reading=reading_limits(options),
         limits=Limits(options.ram, options.flash, options.latency, options.reserve_ram),
         ignore=frozenset(getattr(options, "ignore", ())),
         fail_on=getattr(options, "fail_on", None) or "error",

@@ -7,12 +7,13 @@ The first inference costs more than the ones after it where a model has CALL_ONC
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcuprof.cost import cycles as cycles_
 from mcuprof.cost.laws import Count, LawBook, NoData, count, law_book, total
 from mcuprof.document import Latency, OperatorCost
-from mcuprof.graph import Graph
+from mcuprof.graph import Graph, Op
 from mcuprof.hardware.device import Core, Device
 from mcuprof.ops import macs
 
@@ -65,8 +66,19 @@ class Work:
         return anchor.cycles(self.instructions + sum(corrections), len(self.counts))
 
 
-def work(graph: Graph, core: Core, *, runtime: str, kernels: str) -> Work | NoData:
-    """Instructions of every operator of `graph`. NoData when nothing at all is known of this core and kernel set."""
+def work(
+    graph: Graph,
+    core: Core,
+    *,
+    runtime: str,
+    kernels: str,
+    count: Callable[[Graph, Op, LawBook], Count] = count,
+    macs: Callable[[Graph, Op], int] = macs,
+) -> Work | NoData:
+    """Instructions of every operator of `graph`. NoData when nothing at all is known of this core and kernel set.
+
+    `count` and `macs` are asked once per operator; a caller with many graphs may pass ones that remember.
+    """
     book = _book(core, runtime, kernels)
     if isinstance(book, NoData):
         return book

@@ -29,7 +29,7 @@ def improve(layout: Layout, best: Ints, bound: int, goal: int, time_limit: float
     """
     deadline = time.monotonic() + time_limit
     grain = layout.grain
-    bound = max(align(bound, grain), int(layout.height.max(initial=0)))
+    bound = align(max(bound, int(layout.height.max(initial=0))), grain)
     wanted = max(bound, goal // grain * grain)
     found, least = _fit(layout, wanted, time_limit / 2)
     if found is not None:
@@ -77,8 +77,8 @@ def _minimize(layout: Layout, best: Ints, least: int, bound: int, time_limit: fl
 def _model(layout: Layout, limit: int) -> tuple[Any, list[Any]]:
     """Placements within `limit` grains, and the variables of the offsets.
 
-    Pairs of items that only need to be disjoint are rectangles in time and bytes; a pair with an overlay is a choice
-    between its two constraints. Sizes are divided by their common grain.
+    Items that only need to be disjoint are rectangles in time and bytes; with overlays or rigid groups every pair has a
+    difference that may take certain values. Sizes are divided by their common grain.
     """
     from ortools.sat.python import cp_model
 
@@ -88,11 +88,12 @@ def _model(layout: Layout, limit: int) -> tuple[Any, list[Any]]:
     offsets = [model.new_int_var(0, limit - size, "") for size in height]
     if layout.below or any(len(group) > 1 for group in layout.members):
         for item, near in enumerate(layout.near):
-            for other, (above, under) in near.items():
+            for other, forbidden in near.items():
                 if item < other:
-                    lower = model.new_bool_var("")
-                    model.add(offsets[other] >= offsets[item] + above // grain).only_enforce_if(lower)
-                    model.add(offsets[item] >= offsets[other] + under // grain).only_enforce_if(~lower)
+                    ends = [-limit, *(end // grain for span in forbidden for end in span), limit]
+                    gaps = [(low, high) for low, high in zip(ends[::2], ends[1::2], strict=True) if low <= high]
+                    allowed = cp_model.Domain.from_intervals(gaps)
+                    model.add_linear_expression_in_domain(offsets[other] - offsets[item], allowed)
         return model, offsets
     # Ranks of moments instead of moments: presolve grows with the numbers.
     ranks = np.searchsorted(layout.moments, layout.first), np.searchsorted(layout.moments, layout.last, "right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mcuprof.document import Latency, Result, Strategy
+from mcuprof.report.npu_text import npu_section
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
     finding_lines,
@@ -36,6 +37,7 @@ def block(page: Page, result: Result) -> list[Line]:
         _flash(page, result),
         _latency(page, result),
         _operators(page, result.latency),
+        npu_section(page, result.npu),
     ]
     lines: list[Line] = []
     for section in sections:
