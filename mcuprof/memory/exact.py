@@ -29,7 +29,8 @@ def improve(layout: Layout, best: Ints, bound: int, goal: int, time_limit: float
     """
     deadline = time.monotonic() + time_limit
     grain = layout.grain
-    wanted = max(align(bound, grain), goal // grain * grain, int(layout.height.max(initial=0)))
+    bound = align(max(bound, int(layout.height.max(initial=0))), grain)
+    wanted = max(bound, goal // grain * grain)
     found, least = _fit(layout, wanted, time_limit / 2)
     if found is not None:
         return found, bound
@@ -39,7 +40,7 @@ def improve(layout: Layout, best: Ints, bound: int, goal: int, time_limit: float
 
 
 def _fit(layout: Layout, capacity: int, time_limit: float) -> tuple[Ints | None, int]:
-    """Offsets within `capacity` bytes, None if not found; and a lower bound: beyond `capacity` if there are none."""
+    """Offsets within `capacity` bytes or None, and a lower bound: one grain more than `capacity` if there are none."""
     from ortools.sat.python import cp_model
 
     model, offsets = _model(layout, capacity // layout.grain)
