@@ -26,7 +26,14 @@ _EXECUTED = {
     *((core, "ref") for core in ("m0plus", "m4", "m7", "m33", "m55")),
 }
 # (core, kernels) → whose operators stand in for those without a count of their own.
-_DONORS = {("m0plus", "cmsis"): ("m0plus", "ref"), ("m3", "cmsis"): ("m4", "cmsis"), ("m3", "ref"): ("m4", "ref")}
+_DONORS = {
+    ("m0plus", "cmsis"): ("m0plus", "ref"),
+    ("m3", "cmsis"): ("m4", "cmsis"),
+    ("m3", "ref"): ("m4", "ref"),
+    ("rv32imc", "ref"): ("m4", "ref"),
+    ("rv32imc", "espnn"): ("rv32imc", "ref"),
+}
+
 # CMSIS-NN has kernels of its own for these; a reference count says nothing about them, nor a DSP count about plain C.
 _LIBRARY = ("conv_", "dwconv_", "fc_", "avgpool_", "maxpool_", "svdf_", "lstm_", "softmax_")
 _COPIES = ("pad_", "transpose_")
@@ -50,9 +57,9 @@ def training_rows(core: str, kernels: str, *, alone: bool = False) -> dict[str, 
     if executed:
         for row in counted_operators(core, kernels):
             rows[row.kernel].append(row)
-    if kernels != "cmsis":
+    if (kernels != "cmsis" and executed) or (core, kernels) == ("m3", "ref"):
         return dict(rows)
-    opt = "O2" if executed else "O3"  # Cortex-M0+ and -M3 were not counted at -O2
+    opt = "O2" if executed or kernels != "cmsis" else "O3"  # CMSIS-NN was not counted at -O2 on Cortex-M0+ and -M3
     around = wrapper(core if is_executed(core, kernels) else "m4", "O2")
     for row in counted_kernels(core, kernels, opt):
         groups = {mine.group for mine in rows[row.kernel] if mine.model}
@@ -83,7 +90,7 @@ def laws(core: str, kernels: str, rows: dict[str, list[Row]] | None = None) -> d
     if donor:
         for kernel, law in laws(*donor).items():
             if kernel not in found and _may_borrow(kernel, kernels, core):
-                found[kernel] = replace(law, basis=f"cortex-{donor[0]}")
+                found[kernel] = replace(law, basis=law.basis if donor[0] == "rv32imc" else f"cortex-{donor[0]}")
     for kernel, law in rates(*(donor or (core, kernels))).items():
         found.setdefault(kernel, law)
     return dict(sorted(found.items()))
@@ -112,6 +119,8 @@ def rates(core: str, kernels: str) -> dict[str, Law]:
 def _may_borrow(kernel: str, kernels: str, core: str) -> bool:
     if kernel.endswith("f32") or "_f32_" in kernel:
         return core == "m0plus"  # same core, same soft float; the Cortex-M4 counts are with its FPU
+    if core == "rv32imc":  # its reference kernels are its own, the rest is Arm's count of the same C code
+        return kernels == "espnn" or not kernel.startswith((*_LIBRARY, "transpose_conv"))
     if kernels == "ref":
         return True
     if kernel.startswith(_COPIES) and core == "m0plus":

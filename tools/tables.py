@@ -15,17 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from mcuprof.cost.features import Features, dense_features, features, window_features
-from mcuprof.cost.kernels import Simd, convolution_path, depthwise_path, kernel_class
+from mcuprof.cost.kernels import Simd, convolution_path, depthwise_path, esp_nn_path, kernel_class
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops.geometry import Window
 from mcuprof.readers import read
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("MCUPROF_SHARED") or ROOT.parent / "shared")
-SIMD: Mapping[str, Simd] = {"m0plus": "none", "m3": "none", "m4": "dsp", "m7": "dsp", "m33": "dsp", "m55": "mve"}
-CORE_IDS = {core: f"cortex-{core}" for core in SIMD}
+SIMD: Mapping[str, Simd] = {
+    "m0plus": "none",
+    "m3": "none",
+    "m4": "dsp",
+    "m7": "dsp",
+    "m33": "dsp",
+    "m55": "mve",
+    "rv32imc": "none",
+}
+CORE_IDS = {core: core if core.startswith("rv") else f"cortex-{core}" for core in SIMD}
 _SIZES = ("in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "kh", "kw", "stride")
-KERNELS = {"ref": "reference", "cmsis": "cmsis-nn"}
+KERNELS = {"ref": "reference", "cmsis": "cmsis-nn", "espnn": "esp-nn"}
+# What each kernel set calls, first choice first: ESP-NN has generic C for what it did not optimise.
+_IMPLEMENTATIONS = {"ref": ("ref",), "cmsis": ("cmsis",), "espnn": ("espnn_opt", "espnn_ansi")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +120,14 @@ def counted_totals(core: str, kernels: str) -> dict[str, int]:
 
 def counted_kernels(core: str, kernels: str, opt: str) -> Iterator[Row]:
     """Kernel functions counted alone (no runtime around them), newest version of the library."""
-    for index, row in enumerate(table("instr_counts.csv")):
-        if (row["core"], row["impl"], row["opt"]) != (core, kernels, opt) or not row["instructions"]:
+    rows = [row for row in table("instr_counts.csv") if row["core"] == core and row["opt"] == opt]
+    functions: dict[str, str] = {}
+    for wanted in _IMPLEMENTATIONS[kernels]:
+        for row in rows:
+            if row["impl"] == wanted:
+                functions.setdefault(row["kernel"], wanted)
+    for index, row in enumerate(rows):
+        if functions.get(row["kernel"]) != row["impl"] or not row["instructions"]:
             continue
         if "v4.0.0" in row["libver"] or "DCHECK" in row["libver"]:
             continue
@@ -137,6 +153,8 @@ def _kernel_row(row: Mapping[str, str], simd: Simd, kernels: str) -> tuple[str, 
             path = path.replace("1xn", "kxk") if function == "conv_s4" else path
         if kernels == "cmsis" and function == "dwconv_s8":
             path = depthwise_path(g, simd)
+        if kernels == "espnn" and function in {"conv_s8", "dwconv_s8"}:
+            path = esp_nn_path(g, depthwise=function == "dwconv_s8")
         return f"{function}{':' + path if path else ''}", window_features(g, depthwise=family != "conv")
     if family == "fc":
         return (function, dense_features(1, in_c, out_c)) if function != "fc_vector_sum" else None

@@ -69,6 +69,8 @@ def _path(graph: Graph, op: Op, kernels: str, simd: Simd) -> str:
         return "" if graph.input(op, 0).shape == graph.input(op, 1).shape else "broadcast"
     if op.kind == "SVDF":
         return "state8" if graph.input(op, 4).dtype is DType.INT8 else "state16"
+    if kernels == "esp-nn" and op.kind in {"CONV_2D", "DEPTHWISE_CONV_2D"} and _type(graph, op) == "s8":
+        return esp_nn_path(window(graph, op), depthwise=op.kind == "DEPTHWISE_CONV_2D")
     if kernels != "cmsis-nn":
         return ""
     if op.kind == "CONV_2D":
@@ -104,6 +106,19 @@ def convolution_path(geometry: Window, simd: Simd) -> str:
     if simd == "mve" and plain and g.in_h == g.kernel_h == 1 and g.stride_w * g.in_c % 4 == 0:
         return "1xn"
     return "kxk" if g.groups == 1 else "grouped"
+
+
+def esp_nn_path(geometry: Window, *, depthwise: bool) -> str:
+    """ESP-NN's generic int8 kernels: `1x1` or `kxk` convolutions; `3x3`, `kxk` or `mult` depthwise ones.
+
+    Source: esp-nn d45b843, esp_nn_conv_opt.c and esp_nn_depthwise_conv_opt.c.
+    """
+    g = geometry
+    if not depthwise:
+        return "1x1" if g.kernel_h == g.kernel_w == 1 else "kxk"
+    if g.out_c != g.in_c:
+        return "mult"
+    return "3x3" if g.kernel_h == g.kernel_w == 3 else "kxk"
 
 
 def depthwise_path(geometry: Window, simd: Simd) -> str:

@@ -20,6 +20,7 @@ from mcuprof.graph import Graph, Op
 _SAME_CODE = {
     "cortex-m0": "cortex-m0plus",  # both ARMv6-M
     "cortex-m85": "cortex-m55",  # both ARMv8.1-M with MVE
+    "rv32imac": "rv32imc",  # atomic instructions occur in no kernel
 }
 # How far from the counted sizes a law of one network is still believed.
 _REACH = 4
