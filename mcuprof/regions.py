@@ -40,9 +40,11 @@ def place(
     room would, and share the arena's block only when the others are too small. External RAM serves only an arena that
     no internal block could hold. `reserve` is what the firmware keeps in certain regions, besides the device's own
     reserve; `arena_regions` are those the arena may lie in, in order of preference. Raises UsageError for a region
-    that the device does not have.
+    that the device does not have, and for a wanted region without a device.
     """
     if device is None:
+        if arena_regions:
+            raise UsageError(f"no device has a region {arena_regions[0]!r}: add -d DEVICE")
         return (), ()
     kept = _by_region(device, reserve or {})
     wanted = tuple(_known(device, name) for name in arena_regions)

@@ -80,6 +80,8 @@ def test_a_region_that_is_not_there(reserve: dict[str, int], wanted: tuple[str, 
 
 def test_without_a_device_or_layout() -> None:
     assert place(1, 0, None) == ((), ())
+    with pytest.raises(UsageError, match="add -d DEVICE"):
+        place(1, 0, None, {}, ("DTCM",))
     device = msgspec.structs.replace(BASE, regions=(), ram_total_bytes=1000)
     uses, (finding,) = place(1, 2, device)
     assert uses == (RegionUse("RAM", 3, 0, 1000),) and (finding.code, finding.severity) == ("M106", "error")

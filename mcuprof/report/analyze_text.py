@@ -160,7 +160,7 @@ def _strategy_row(page: Page, strategy: Strategy, head_bytes: int) -> tuple[str,
 def _spread(page: Page, result: Result) -> list[Line]:
     """The regions down to the last one in use, then what had to leave the preferred one, largest first."""
     spread = result.memory.spread
-    if isinstance(spread, msgspec.UnsetType):
+    if isinstance(spread, msgspec.UnsetType) or not spread.regions:
         return []
     heads = (
         Column("region, preferred first", flexible=18),
