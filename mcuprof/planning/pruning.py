@@ -6,6 +6,9 @@ stays as it is.
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from mcuprof.errors import PlanError
@@ -42,11 +45,13 @@ def prune_tflite(
 ) -> Pruned | None:
     """`graph` (what the reader made of `data`, a file without a plan) without dead channels and the like, proven.
 
-    None where nothing would get smaller, or nothing could execute the proof. Raises ModelError for a model that TFLM
-    cannot run and PlanError where any tensor differs; nothing should then be written.
+    None where nothing would get smaller, where nothing could execute the proof, and where something of the user's would
+    be lost: what cannot be written, and files (labels) packed behind the model. Signatures go: TFLM does not read them.
+    Raises ModelError for a model that TFLM cannot run and PlanError where any tensor differs; nothing should then be
+    written.
     """
     refuse(graph, firmware.arena(graph), firmware)
-    if unwritable(graph):
+    if unwritable(graph) or zipfile.is_zipfile(io.BytesIO(data)):
         return None
     smaller, summary = prune(graph)
     if not summary.changed:
@@ -94,8 +99,8 @@ def survivors(before: Graph, after: Graph) -> dict[int, int]:
 
 
 def _named(graph: Graph) -> dict[str, int]:
-    names = [graph.tensors[index].name for index in graph.producer]
-    return {graph.tensors[index].name: index for index in graph.producer if names.count(graph.tensors[index].name) == 1}
+    count = Counter(graph.tensors[index].name for index in graph.producer)
+    return {name: index for index in graph.producer if count[name := graph.tensors[index].name] == 1}
 
 
 def _executed(before: Graph, after: Graph, same: dict[int, int], say: Say) -> Step:

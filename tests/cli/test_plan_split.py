@@ -58,7 +58,11 @@ def test_what_is_better_whole_stays_whole(out: Path, capsys: pytest.CaptureFixtu
 
 def test_a_limit_that_nothing_reaches(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = fails([str(DS_CNN), "-o", str(out), "--max-ram", "8K"], capsys, 1)
-    assert "nothing found fits 8,192 B" in message and "the smallest arena is 22," in message
+    # Nothing is gained on this network, so what is reached is what TFLM takes today.
+    today = tflm.arena(read(DS_CNN), library="reference", core=None).min_arena_bytes
+    assert "nothing found fits 8,192 B" in message
+    reached = re.search(r"the smallest arena is ([0-9,]+) B", message)
+    assert reached is not None and 8_192 < int(reached[1].replace(",", "")) <= today
     assert not out.exists()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,15 @@ def test_a_thousand_inputs_in_the_real_interpreter() -> None:
         assert np.array_equal(before.get_output(0), after.get_output(0))
         outputs.add(before.get_output(0).tobytes())
     assert len(outputs) > 1
+
+
+@needs_shared
+def test_files_packed_behind_the_model_are_not_lost() -> None:
+    graph, data = load(model(VWW).path)
+    packed = io.BytesIO(data)
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("labels.txt", "person\n")
+    assert prune_tflite(graph, packed.getvalue(), REFERENCE, inputs=1) is None
 
 
 def test_where_nothing_is_dead_nothing_is_pruned() -> None:
