@@ -82,7 +82,9 @@ def _line(name: str, errors: list[tuple[float, float] | None]) -> list[object]:
 
 def _renew(errors: list[tuple[float, float]]) -> None:
     path = database_path() / "npu" / "validation.toml"
-    head = [each for each in path.read_text(encoding="utf-8").splitlines() if each.startswith("#")]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = lines[: lines.index("")]
+    doubts = lines[lines.index("[doubts]") - 3 :]  # with what is said of them
     near, small = sum(each[0] <= 0.15 for each in errors), sum(each[1] <= 0.10 for each in errors)
     facts = [
         'compiler = "Vela 5.2"',
@@ -90,7 +92,7 @@ def _renew(errors: list[tuple[float, float]]) -> None:
         f"cycles_within_15_percent = {near}",
         f"sram_within_10_percent = {small}",
     ]
-    path.write_text("\n".join([*head, "", *facts, ""]), encoding="utf-8")
+    path.write_text("\n".join([*head, "", *facts, *doubts, ""]), encoding="utf-8")
 
 
 def live() -> list[str]:

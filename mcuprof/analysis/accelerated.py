@@ -58,7 +58,7 @@ def _published(accelerator: Accelerator, found: Published) -> Npu:
 def _ethos(graph: Graph, accelerator: Accelerator, found: NpuEstimate, latency: Latency | None) -> Npu:
     names = found.machine.system, found.machine.mode
     where = f"{names[0]}, {names[1]} (assumed: the device's own is not known)"
-    basis = f"modelled: Vela-equivalent estimate of {where}; {claim()}"
+    basis = f"modelled: Vela-equivalent estimate of {where}; {claim(accelerator.id)}"
     if found.evicted:
         basis += f"; {found.evicted} maps do not fit the SRAM; Vela's cascades, which help then, are not modelled"
     operators = []
