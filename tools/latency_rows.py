@@ -37,11 +37,11 @@ class System:
 
 
 _SYSTEMS = (
-    System(r"microTVM \+ CMSIS-NN", "cmsis-nn", "microtvm", "cmsis-nn", "cmsis-nn"),
+    System(r"microTVM \+ CMSIS-NN", "cmsis-nn", "tflm", "cmsis-nn", "cmsis-nn"),  # the same kernels
     System(r"TFLM 2\.3\.1 \+ CMSIS-NN", "cmsis-nn", "tflm-2.3", "cmsis-nn", "cmsis-nn"),
     System(r"(TensorFlow Lite Micro|TFLM) \+ CMSIS-NN(?! ported)", "cmsis-nn", "tflm", "cmsis-nn", "cmsis-nn"),
-    System(r"CMSIS-NN ported to RX", "cmsis-nn", "tflm", "cmsis-nn-rx", "cmsis-nn"),
-    System(r"Andes NN library", "cmsis-nn", "tflm", "andes-nn", "cmsis-nn"),
+    System(r"CMSIS-NN ported to RX", "cmsis-nn", "tflm-rx", "cmsis-nn-rx", "cmsis-nn"),
+    System(r"Andes NN library", "cmsis-nn", "tflm-andes", "andes-nn", "cmsis-nn"),
     System(r"ONNC \+ CMSIS-NN legacy", "cmsis-nn", "onnc", "cmsis-nn-q7", "cmsis-nn"),
     System(r"reference|ansi-c", "reference", "tflm", "reference", "reference"),
     System(r"ESP-NN$|esp-nn-optimized|ESP-NN optimized", "esp-nn", "tflm", "esp-nn", "esp-nn"),
@@ -125,9 +125,7 @@ _INTERNAL_RAM_KIB, _INTERNAL_FLASH_KIB = 512, 2048  # STM32H747, the one board w
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One published latency. `group` is held out together; `work` are modelled instructions by share.
-
-    """
+    """One published latency. `group` is held out together; `work` are modelled instructions by share."""
 
     family: str
     runtime: str
@@ -145,6 +143,7 @@ class Measured:
     weight_bytes: int
     source: str
     proxy: str
+    library: str
 
     @property
     def cycles(self) -> float:
@@ -159,9 +158,7 @@ class Measured:
 
 def measurements() -> list[Measured]:
     """All usable rows, sorted; rows that are the same number printed twice are one."""
-    found = {
-        (row.pair, row.board, row.clock_hz, row.model, row.variant, round(row.ms, 2)): row for row in _rows()
-    }
+    found = {(row.pair, row.board, row.clock_hz, row.model, row.variant, round(row.ms, 2)): row for row in _rows()}
     return sorted(found.values(), key=lambda row: (*row.pair, row.board, row.model, row.variant, row.ms))
 
 
@@ -185,7 +182,12 @@ def _rows() -> Iterator[Measured]:
         worked = work_of(graph, core, system.work, foreign=foreign)
         if worked is None:
             continue
-        model = {"TinyMLPerf_AE": "ad", "TinyMLPerf_DS_CNN": "kws", "TinyMLPerf_ResNet": "ic", "TinyMLPerf_MBNet": "vww"}
+        model = {
+            "TinyMLPerf_AE": "ad",
+            "TinyMLPerf_DS_CNN": "kws",
+            "TinyMLPerf_ResNet": "ic",
+            "TinyMLPerf_MBNet": "vww",
+        }
         yield Measured(
             *(system.family, system.runtime, system.kernels, core, board),
             model=model.get(row["model"], row["model"]),
@@ -199,6 +201,7 @@ def _rows() -> Iterator[Measured]:
             weight_bytes=weight_bytes_of(graph),
             source=row["source"],
             proxy=worked[1],
+            library=system.work,
         )
 
 
@@ -284,9 +287,11 @@ def groups() -> Mapping[str, str]:
     layers: dict[str, list[tuple[object, ...]]] = {}
     for key in keys:
         graph = layer_graph(key)
-        layers[key] = [
-            (op.kind, graph.input(op).shape, graph.output(op).shape) for op in graph.ops if op.kind in _WEIGHTED
-        ] if graph else []
+        layers[key] = (
+            [(op.kind, graph.input(op).shape, graph.output(op).shape) for op in graph.ops if op.kind in _WEIGHTED]
+            if graph
+            else []
+        )
     leader: dict[str, str] = {}
     for key, mine in layers.items():
         twins = (

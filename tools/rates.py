@@ -5,7 +5,7 @@
 
 `call` is what starting an operator costs, in the unit of 575 instructions. `pair` is a runtime, kernel set and core.
 Every parameter has a normal prior: wide for pairs, narrow for the rest, so that a pair of four rows leans on what its
-family shows and a pair of thirty decides for itself (a hierarchical model, fitted to its posterior mode by Gauss-Newton).
+family shows and a pair of thirty decides for itself (a hierarchical model; Gauss-Newton finds the posterior mode).
 """
 
 from __future__ import annotations

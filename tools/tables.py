@@ -23,7 +23,13 @@ from mcuprof.readers import read
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("MCUPROF_SHARED") or ROOT.parent / "shared")
 SIMD: Mapping[str, Simd] = {
-    **{"m0plus": "none", "m3": "none", "m4": "dsp", "m7": "dsp", "m33": "dsp", "m55": "mve", "rv32imc": "none"}
+    "m0plus": "none",
+    "m3": "none",
+    "m4": "dsp",
+    "m7": "dsp",
+    "m33": "dsp",
+    "m55": "mve",
+    "rv32imc": "none",
 }
 CORE_IDS = {core: core if core.startswith("rv") else f"cortex-{core}" for core in SIMD}
 _SIZES = ("in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "kh", "kw", "stride")

@@ -13,7 +13,7 @@ from mcuprof.errors import UsageError
 from mcuprof.graph import Graph, Op
 from mcuprof.hardware import Core
 from mcuprof.ops.sharing import Share
-from mcuprof.runtimes import tflm
+from mcuprof.runtimes import foreign, tflm
 from mcuprof.runtimes.tflm import Arena
 from mcuprof.runtimes.tflm.lifetimes import ONLINE, Request, with_plan
 from mcuprof.runtimes.tflm.overlap import rules
@@ -39,7 +39,8 @@ class Runtime:
     """One inference runtime: what its arena will be, and why it refuses an operator (None: it runs it).
 
     `sharing(library, core)` says which bytes its kernels let outputs share with dying inputs; `with_plan(graph, order,
-    offsets)` is the graph as a file would hold it that tells the runtime to obey this plan.
+    offsets)` is the graph as a file would hold it that tells the runtime to obey this plan. `memory_known` is false
+    where the arena is only what tensors need; `kernels` is the kernel set that a runtime brings, whatever the device.
     """
 
     name: str
@@ -47,9 +48,21 @@ class Runtime:
     refusal: Callable[[Graph, Op], str | None]
     sharing: Callable[[str, Core | None], Sharing]
     with_plan: Callable[[Graph, Sequence[int], Sequence[int | None]], Graph]
+    memory_known: bool = True
+    kernels: str | None = None
 
 
-_RUNTIMES: Mapping[str, Runtime] = {"tflm": Runtime("tflm", tflm.arena, refusal, rules, with_plan)}
+_RUNTIMES: Mapping[str, Runtime] = {
+    "tflm": Runtime("tflm", tflm.arena, refusal, rules, with_plan),
+    **{
+        name: Runtime(
+            *(name, foreign.arena, foreign.refusal, foreign.sharing, with_plan),
+            memory_known=False,
+            kernels=foreign.kernels_of(name),
+        )
+        for name in foreign.names()
+    },
+}
 
 
 def find(name: str) -> Runtime:
