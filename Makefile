@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench format samples fit docs clean
+.PHONY: demo test check bench fuzz format samples fit docs clean
 
 demo: $(VENV)/.core
 	@$(BIN)/mcuprof check samples/ds_cnn_int8.tflite --device nucleo-l4r5zi
@@ -16,8 +16,12 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.oracles
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# A few thousand mutated samples per format; `.venv/bin/python -m fuzz --help` for more.
+fuzz: $(VENV)/.oracles
+	$(BIN)/python -m fuzz
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -51,6 +55,11 @@ $(VENV)/.oracles: $(VENV)/.dev
 
 $(VENV)/.samples: $(VENV)/.oracles
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,samples]'
+	@touch $@
+
+# Peers that benchmarks compare with, and what draws the plots.
+$(VENV)/.bench: $(VENV)/.oracles
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.core

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from benchmarks.graphs import NETWORKS
+from benchmarks.peers import against_peers
 from benchmarks.table import table, write
 from mcuprof.errors import McuprofError
 from mcuprof.graph import Graph
-from mcuprof.memory import MemoryPlan, place, strategies
+from mcuprof.memory import MemoryPlan, exact, place, strategies
 from mcuprof.memory.liveness import peak
 from mcuprof.memory.order import best_order
 from mcuprof.memory.problem import build_problem
@@ -36,7 +37,7 @@ def run() -> None:
     """Runs all parts and writes `results/memory.md`."""
     parts = [irregular(), random_graphs()]
     if models():
-        parts = [mlperf_tiny(), *parts, minimalloc(), *corpus()]
+        parts = [mlperf_tiny(), *peers(), *parts, minimalloc(), *corpus()]
     print(write("memory", "Memory engine", parts))
 
 
@@ -51,6 +52,21 @@ def mlperf_tiny() -> str:
                 rows.append([entry.name, order, *cells])
     title = "MLPerf Tiny: head bytes (b, s: proven optimal by bound, by search)"
     return table(title, ["model", "order", *STRATEGIES], rows)
+
+
+def peers() -> list[str]:
+    """Other planners on MLPerf Tiny, the smaller irregular networks, and every corpus model of MCU size."""
+    networks = []
+    for entry in models():
+        try:
+            network = read(entry.path)
+        except McuprofError:
+            continue
+        if len(network.ops) <= MCU_OPERATORS and not entry.name.startswith("bad_"):
+            networks.append((entry.name, network))
+    built = [(name, network) for name, build in NETWORKS.items() if len((network := build()).ops) <= MCU_OPERATORS]
+    names = {name for name, _ in built}
+    return against_peers([*networks, *built], lambda name: name in names or name.startswith("mlperf_"))
 
 
 def irregular() -> str:
@@ -87,7 +103,8 @@ def minimalloc() -> str:
         seconds, found = _timed(place, items, 1 << 20, time_limit=PLACE_SECONDS)
         rows.append([path.name[0], len(items), found.bytes, found.bound, found.bytes <= 1 << 20, found.nodes, seconds])
     head = ["instance", "buffers", "bytes", "bound", "solved", "nodes", "seconds"]
-    return table(f"MiniMalloc instances at 1,048,576 bytes, {PLACE_SECONDS:g} s each", head, rows)
+    solver = "own search, then CP-SAT" if exact.available() else "own search, without the extra"
+    return table(f"MiniMalloc instances at 1,048,576 bytes, {PLACE_SECONDS:g} s each: {solver}", head, rows)
 
 
 def corpus() -> Iterator[str]:

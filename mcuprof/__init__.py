@@ -8,6 +8,7 @@ The public API on one screen:
     verdict = mcuprof.check(graph, device).verdict   # judged against the device's memory
     outputs = mcuprof.run(graph, inputs).outputs     # the bytes the device will give
     found = mcuprof.verify(graph, against="tflm")    # … compared with another runtime
+    needs = mcuprof.cost_from_layers([…], device, …)  # before any file exists, thousands of times a second
 """
 
 from __future__ import annotations
@@ -24,8 +25,22 @@ if TYPE_CHECKING:
     from mcuprof.readers import read as load
     from mcuprof.runner import run
     from mcuprof.runner.verify import verify
+    from mcuprof.search import cost_batch, cost_from_layers
 
-__all__ = ["Limits", "Options", "__version__", "analyze", "check", "device", "devices", "load", "run", "verify"]
+__all__ = [
+    "Limits",
+    "Options",
+    "__version__",
+    "analyze",
+    "check",
+    "cost_batch",
+    "cost_from_layers",
+    "device",
+    "devices",
+    "load",
+    "run",
+    "verify",
+]
 
 # Names are resolved on first use, so that `mcuprof --help` does not wait for numpy.
 _HOMES = {
@@ -33,6 +48,8 @@ _HOMES = {
     "analyze": ("mcuprof.analysis", "analyze"),
     "Limits": ("mcuprof.budgets", "Limits"),
     "check": ("mcuprof.budgets", "check"),
+    "cost_batch": ("mcuprof.search", "cost_batch"),
+    "cost_from_layers": ("mcuprof.search", "cost_from_layers"),
     "device": ("mcuprof.hardware", "load_device"),
     "devices": ("mcuprof.hardware", "list_devices"),
     "load": ("mcuprof.readers", "read"),

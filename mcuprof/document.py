@@ -80,7 +80,10 @@ class RegionUse(msgspec.Struct, frozen=True):
 
 
 class Strategy(msgspec.Struct, frozen=True):
-    """Head bytes under one order and in-place strategy, with the proof and the runtimes that can do it."""
+    """Head bytes under one order and in-place strategy, with the proof and the runtimes that can do it.
+
+    `io` is `outside` where the caller holds inputs and outputs, and absent where the arena does.
+    """
 
     order: str
     in_place: str
@@ -88,6 +91,7 @@ class Strategy(msgspec.Struct, frozen=True):
     lower_bound_bytes: int
     certificate: str
     runs_on: tuple[str, ...]
+    io: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -98,6 +102,38 @@ class Placement(msgspec.Struct, frozen=True):
     offset: int
     first: int
     last: int
+
+
+class SpreadRegion(msgspec.Struct, frozen=True):
+    """One region of a spread: the bytes it has for tensors, those used, and those read and written per inference."""
+
+    name: str
+    free_bytes: int
+    used_bytes: int
+    moved_bytes: int
+
+
+class SpreadPlacement(msgspec.Struct, frozen=True):
+    """Where one tensor or scratch block of a spread lies."""
+
+    tensor: str
+    bytes: int
+    region: str
+    offset: int
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """The head's tensors over several regions, the preferred first. A verdict rests on it only if the runtime does it.
+
+    Every region but the last holds what was put there; `fits` says whether the last one does.
+    """
+
+    order: str
+    in_place: str
+    fits: bool
+    regions: tuple[SpreadRegion, ...]
+    plan: tuple[SpreadPlacement, ...]
+    runs_on: tuple[str, ...]
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -116,6 +152,7 @@ class Memory(msgspec.Struct, frozen=True):
     regions: tuple[RegionUse, ...]
     strategies: tuple[Strategy, ...] | msgspec.UnsetType = msgspec.UNSET
     plan: tuple[Placement, ...] | msgspec.UnsetType = msgspec.UNSET
+    spread: Spread | msgspec.UnsetType = msgspec.UNSET
 
 
 class FlashItem(msgspec.Struct, frozen=True):
@@ -158,6 +195,40 @@ class Latency(msgspec.Struct, frozen=True):
     operators: tuple[OperatorCost, ...]
 
 
+class NpuOperator(msgspec.Struct, frozen=True):
+    """Where one operator runs once the model is compiled for the NPU. `cycles` are those of the `place` it runs at."""
+
+    index: int
+    operator: str
+    place: Literal["npu", "host"]
+    cycles: int | None
+    instructions: int | None
+    basis: str
+
+
+class Npu(msgspec.Struct, frozen=True):
+    """What the model takes when it is compiled for the device's accelerator; the verdict is on the file as it is.
+
+    `cycles` and `ms` are the NPU's alone, at `clock_hz` of the assumed `system`; `host_ms` is what operators left to
+    the host take, null where that is not known. `sram_bytes` is the peak of feature maps and weight buffers,
+    `traffic` bytes on the bus by memory. Null numbers: `basis` says why.
+    """
+
+    accelerator: str
+    system: str | None
+    clock_hz: int | None
+    cycles: int | None
+    ms: float | None
+    low_ms: float | None
+    high_ms: float | None
+    host_ms: float | None
+    sram_bytes: int | None
+    weight_bytes: int | None
+    traffic: dict[str, int]
+    basis: str
+    operators: tuple[NpuOperator, ...]
+
+
 class Where(msgspec.Struct, frozen=True):
     """A line (from 1) of a file that people can edit, such as the budget's line in the config."""
 
@@ -196,6 +267,7 @@ class Result(msgspec.Struct, frozen=True):
     latency: Latency | None
     verdict: Verdict
     latency_reason: str | msgspec.UnsetType = msgspec.UNSET
+    npu: Npu | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def layers(self) -> Any:

@@ -10,6 +10,9 @@ from mcuprof.errors import UsageError
 from mcuprof.hardware import Block, Device
 from mcuprof.units import format_bytes
 
+# Buses of memory that the core reads without waiting.
+CLOSE = ("tcm", "ccm")
+
 
 @dataclass(frozen=True, slots=True)
 class _Room:
@@ -56,6 +59,41 @@ def place(
         slow = (Finding("M108", "warning", text, "every access to it is slow: reduce the peak"),)
         return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), slow
     return tuple(_distribute(arena, stack, device.reserve_bytes, home, others)), ()
+
+
+def rooms_for_tensors(
+    device: Device, tail: int, stack: int, reserve: Mapping[str, int], arena_regions: tuple[str, ...] = ()
+) -> tuple[tuple[str, int], ...]:
+    """(name, free bytes) of the regions that tensors could be spread over, the preferred first.
+
+    Preferred are `arena_regions` as named, else closely coupled memory, then the largest on-chip block, then external
+    RAM. `tail`, stack and firmware go into the least preferred on-chip rooms that hold them, unwanted ones first. Empty
+    where the layout is not known or these do not fit.
+    """
+    kept = _by_region(device, reserve)
+    wanted = tuple(_known(device, name) for name in arena_regions)
+    inside = _rooms(device, device.arena_blocks(), kept, wanted)
+    outside = _rooms(device, device.arena_blocks("external-ram"), kept, wanted)
+    buses = {region.name: region.bus for region in device.regions}
+    inside.sort(key=lambda room: not any(buses.get(name) in CLOSE for name in room.name.split("+")))
+    rooms = [*inside, *outside]
+    if wanted:
+        rank = {name: number for number, name in enumerate(wanted)}
+        rooms.sort(key=lambda room: rank.get(room.name, len(rank)))
+    free = {room.name: max(0, room.free) for room in rooms}
+    for size in (tail, stack):
+        home = next((r.name for r in reversed(rooms) if r in inside and free[r.name] >= size), None)
+        if home is None:
+            return ()
+        free[home] -= size
+    left = device.reserve_bytes
+    for room in reversed(rooms):
+        taken = min(left, free[room.name]) if room in inside else 0
+        free[room.name] -= taken
+        left -= taken
+    if left:
+        return ()
+    return tuple((room.name, free[room.name]) for room in rooms if not wanted or room.name in wanted)
 
 
 def _as_wanted(

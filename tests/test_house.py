@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mcuprof"
 FLOORS = {
     "errors": -1,
     "units": 0,
+    "limits": 1,
     "graph": 0,
     "document": 0,
     "fit_document": 1,
@@ -33,6 +34,8 @@ FLOORS = {
     "calibration": 4,
     "planning": 4,
     "budgets": 5,
+    "search": 5,
+    "sweep": 6,
     "report": 6,  # the verdict flows from budgets to report: SARIF describes the rules that were broken
     "cli": 7,
 }
@@ -43,6 +46,9 @@ HEAVY = (
     "networkx",
     "ortools",
     "pandas",
+    "pyarrow",
+    "distributed",
+    "dask",
     "tflite_micro",
     "ai_edge_litert",
     "onnxruntime",

@@ -57,7 +57,7 @@ def training_rows(core: str, kernels: str, *, alone: bool = False) -> dict[str, 
     if executed:
         for row in counted_operators(core, kernels):
             rows[row.kernel].append(row)
-    if kernels != "cmsis" and executed or (core, kernels) == ("m3", "ref"):
+    if (kernels != "cmsis" and executed) or (core, kernels) == ("m3", "ref"):
         return dict(rows)
     opt = "O2" if executed or kernels != "cmsis" else "O3"  # CMSIS-NN was not counted at -O2 on Cortex-M0+ and -M3
     around = wrapper(core if is_executed(core, kernels) else "m4", "O2")

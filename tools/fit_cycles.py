@@ -23,7 +23,7 @@ _COVERAGE = 0.9
 _ENOUGH = 9
 _COLUMNS = (
     *("runtime", "kernels", "core", "board", "model", "variant", "clock_hz", "ms", "predicted_ms", "held_out_ms"),
-    *("band", "source"),
+    *("band", "instructions", "weighed", "operators", "source"),
 )
 _HEADER = """\
 # Cycles per instruction, from published latencies. Written by tools/fit_cycles.py; do not edit.
@@ -31,7 +31,7 @@ _HEADER = """\
 #          + per_weight_byte x bytes of weights); board is 1 for one that was not measured.
 # The instructions are those of the kernels named in `work`; where these stand in for the pair's own, `rough` is true.
 # The band is a factor: measured / predicted of models that the fit had not seen lies in [1/band, band] (90 %).
-# band_elsewhere is for boards (and clocks) that were not measured: band x the error of predicting one board from others.
+# band_elsewhere is for boards (and clocks) that were not measured: band x the error of a board predicted from others.
 """
 _NOTES = {
     ("tflm", "cmsis-nn", "cortex-m4"): "TFLM and microTVM call the same kernels; flash at 5 wait states",
@@ -88,7 +88,7 @@ def quantile(errors: Iterable[float]) -> float:
 
 
 def width(mine: Sequence[float], small: Sequence[float]) -> float:
-    """Half of the band in ln: the rank of the pair's errors; with fewer than nine at least that of small pairs like it."""
+    """Half of the band in ln: rank of the pair's errors; with fewer than nine at least that of small pairs like it."""
     if len(mine) >= _ENOUGH:
         return quantile(mine)
     return max([quantile(small), *(abs(error) for error in mine)])
@@ -140,8 +140,7 @@ def render(found: Mapping[Pair, Check], rates: Rates, other: float) -> str:
             continue
         _, runtime, kernels, core = pair
         factors = {share: rates.factor(pair, share) for share in (*SHARES, CALL, START, WEIGHTS)}
-        spent = sum(factors[share] * row.work.get(share, 0.0) for row in check.rows for share in SHARES)
-        cpi = spent / sum(sum(row.work.values()) for row in check.rows)
+        cpi = level(pair, check, rates)
         boards = sorted({(row.board, row.clock_hz, rates.board(row)) for row in check.rows})
         sizes = np.expm1(np.abs(check.models))
         note = _NOTES.get((runtime, kernels, core), "")
@@ -171,6 +170,18 @@ def render(found: Mapping[Pair, Check], rates: Rates, other: float) -> str:
     return "\n".join(lines)
 
 
+def level(pair: Pair, check: Check, rates: Rates) -> float:
+    """Cycles per instruction of a pair: the mean over its rows, weighed by their instructions."""
+    spent = sum(rates.factor(pair, share) * row.work.get(share, 0.0) for row in check.rows for share in SHARES)
+    return spent / sum(sum(row.work.values()) for row in check.rows)
+
+
+def weighed(row: Measured, check: Check, rates: Rates) -> float:
+    """What a row's cycles are in instructions at its pair's level, without what starting the operators costs."""
+    started = rates.factor(row.pair, CALL) * CALL_INSTRUCTIONS * row.operators
+    return (rates.cycles(row) / rates.board(row) - started) / level(row.pair, check, rates)
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', "'") + '"'
 
@@ -178,7 +189,8 @@ def _quoted(text: str) -> str:
 def summary(found: Mapping[Pair, Check], other: float) -> str:
     """The latency part of VALIDATION.md."""
     lines = [
-        "| runtime | kernels | core | rows | models | boards | median | 90 % | worst | board out | band | inside | worst rows |",
+        "| runtime | kernels | core | rows | models | boards | median | 90 % | worst | board out | band | inside "
+        "| worst rows |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|",
     ]
     for (_, runtime, kernels, core), check in found.items():
@@ -238,7 +250,8 @@ def main() -> tuple[str, str]:
             held = f"{row.ms / exp(models[index]):.5g}" if index in models else ""
             band = f"{exp(found[row.pair].band):.4g}" if found[row.pair].models else ""
             left = (row.runtime, row.kernels, row.core, row.board, row.model, row.variant, row.clock_hz, f"{row.ms:g}")
-            writer.writerow((*left, f"{predicted:.5g}", held, band, row.source))
+            work = (round(sum(row.work.values())), round(weighed(row, found[row.pair], rates)), row.operators)
+            writer.writerow((*left, f"{predicted:.5g}", held, band, *work, row.source))
     return summary(found, other), totals(found)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mcuprof import cost, runtimes
-from mcuprof.analysis import waste
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
+from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
     Finding,
     Flash,
@@ -18,6 +19,7 @@ from mcuprof.document import (
     Memory,
     ModelFacts,
     Result,
+    Spread,
     Target,
     Verdict,
 )
@@ -26,8 +28,11 @@ from mcuprof.hardware import Core, Device
 from mcuprof.ops import is_known, parameters, total_macs
 from mcuprof.ops.scheme import scheme
 from mcuprof.ops.soundness import NPU, defects
-from mcuprof.regions import place
+from mcuprof.regions import place, rooms_for_tensors
 from mcuprof.runtimes import Arena
+
+if TYPE_CHECKING:
+    from mcuprof.analysis.waste import Waste
 
 DEFAULT_KERNELS = "reference"
 
@@ -38,7 +43,9 @@ class Options:
 
     `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
     where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan, the
-    strategies table and what no output needs to the result; `time_limit` bounds the search for plans, in seconds.
+    strategies table, the tensors spread over regions and what no output needs to the result; `time_limit` bounds the
+    search for plans, in seconds. With `io` "outside" the table is that of a firmware whose caller holds inputs and
+    outputs; the verdict stays that of the runtime.
     """
 
     runtime: str = "tflm"
@@ -49,6 +56,7 @@ class Options:
     reserve: Mapping[str, int] = field(default_factory=dict)
     arena_regions: tuple[str, ...] = ()
     time_limit: float = DEFAULT_TIME_LIMIT
+    io: str = "in-arena"
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -58,7 +66,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    return study(graph, setting_of(device, options), options).on(device)
+    result = study(graph, setting_of(device, options), options).on(device)
+    if device is None or device.accelerator is None:
+        return result
+    from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
+
+    compiled = npu(graph, device, result.latency)
+    return result if compiled is None else msgspec.structs.replace(result, npu=compiled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,8 @@ class Study:
     bill: cost.FlashBill | cost.NoData | None
     work: cost.Work | cost.NoData | None
     findings: tuple[Finding, ...]
-    waste: waste.Waste | None = None
+    waste: Waste | None = None
+    spreadable: Spreadable | None = None
 
     def on(self, device: Device | None) -> Result:
         """The result for a device of this setting, not yet judged."""
@@ -105,7 +120,7 @@ class Study:
         regions, found = place(memory.min_arena_bytes, stack, device, options.reserve, options.arena_regions)
         flash, flash_found = _flash(self.facts.bytes, self.bill, device)
         latency, reason = _latency(self.work, device)
-        wasted = waste.findings(self.waste, latency) if self.waste else ()
+        wasted = _wasted(self.waste, latency)
         findings = (*self.findings, *found, *flash_found, *wasted)
         return Result(
             model=self.facts,
@@ -117,12 +132,21 @@ class Study:
                 self.setting.kernels,
                 device.accelerator if device else None,
             ),
-            memory=msgspec.structs.replace(memory, regions=regions),
+            memory=msgspec.structs.replace(memory, regions=regions, spread=self._spread(device)),
             flash=flash,
             latency=latency,
             verdict=Verdict(all(finding.severity != "error" for finding in findings), findings),
             latency_reason=msgspec.UNSET if reason is None else reason,
         )
+
+    def _spread(self, device: Device | None) -> Spread | msgspec.UnsetType:
+        """Where there is a choice of regions: the plan's tensors over them."""
+        if device is None or self.spreadable is None:
+            return msgspec.UNSET
+        memory, options = self.memory, self.options
+        stack = memory.stack_bytes or 0
+        rooms = rooms_for_tensors(device, memory.tail_bytes, stack, options.reserve, options.arena_regions)
+        return self.spreadable.over(rooms) if len(rooms) > 1 else msgspec.UNSET
 
 
 def study(graph: Graph, setting: Setting, options: Options) -> Study:
@@ -147,8 +171,26 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
             *_arena_findings(arena, runtime, kernels),
             *described.findings,
         ),
-        waste=waste.waste_of(graph) if options.detail else None,
+        waste=_waste_of(graph) if options.detail else None,
+        spreadable=described.spreadable,
     )
+
+
+# The rewrites that find waste are loaded where they are asked: a check in a hook does not wait for them.
+
+
+def _waste_of(graph: Graph) -> Waste:
+    from mcuprof.analysis.waste import waste_of
+
+    return waste_of(graph)
+
+
+def _wasted(waste: Waste | None, latency: Latency | None) -> tuple[Finding, ...]:
+    if waste is None:
+        return ()
+    from mcuprof.analysis.waste import findings
+
+    return tuple(findings(waste, latency))
 
 
 def _facts(graph: Graph) -> ModelFacts:

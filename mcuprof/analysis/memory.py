@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcuprof import runtimes
+from mcuprof.analysis.advice import advice
+from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import Finding, Memory, Peak, PeakTensor, Placement, Strategy
 from mcuprof.errors import McuprofError, UsageError
 from mcuprof.graph import Graph
@@ -29,10 +31,14 @@ AS_IT_IS = ("as-is", "none")
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The memory part of a result without the device's regions and the stack, and what to say about it."""
+    """The memory part of a result without the device's regions and the stack, and what to say about it.
+
+    `spreadable` is the plan that could be spread over regions, for a detailed result.
+    """
 
     memory: Memory
     findings: tuple[Finding, ...] = ()
+    spreadable: Spreadable | None = None
 
 
 def describe(
@@ -43,18 +49,24 @@ def describe(
     With `options.detail` the plan and the table of strategies are added. Raises UsageError for a plan that the model
     or the options do not allow, ModelError for a graph that cannot be planned.
     """
-    planner = _Planner(graph, runtime, arena, kernels, core, options.time_limit)
-    findings: list[Finding] = []
+    planner = _Planner(graph, runtime, arena, kernels, core, options)
+    scheme = (options.order, options.in_place)
     memory = _as_it_is(graph, arena, options.detail)
-    if (options.order, options.in_place) != AS_IT_IS:
-        memory = planner.planned(options.order, options.in_place, options.detail)
-    if options.detail:
-        try:
-            memory = msgspec.structs.replace(memory, strategies=planner.table())
-        except McuprofError as error:
-            findings.append(Finding("M111", "note", f"no orders and strategies compared: the model {error}"))
-            memory = msgspec.structs.replace(memory, strategies=())
-    return Described(memory, tuple(findings))
+    if scheme != AS_IT_IS:
+        if options.io == "outside":
+            raise UsageError(f"{runtime.name} keeps inputs and outputs in its arena: no verdict on --io outside")
+        memory = planner.planned(*scheme, options.detail)
+    if not options.detail:
+        return Described(memory)
+    try:
+        plans = planner.table()
+    except McuprofError as error:
+        found = Finding("M111", "note", f"no orders and strategies compared: the model {error}")
+        return Described(msgspec.structs.replace(memory, strategies=()), (found,))
+    memory = msgspec.structs.replace(memory, strategies=tuple(planner.row(plan) for plan in plans))
+    chosen = next(plan for plan in plans if (plan.schedule, plan.strategy) == scheme)
+    spreadable = Spreadable(graph, chosen, planner.scratch, planner.sharing, options.time_limit)
+    return Described(memory, tuple(advice(memory, runtime.name)), spreadable)
 
 
 def _as_it_is(graph: Graph, arena: Arena, detail: bool) -> Memory:
@@ -97,12 +109,12 @@ class _Planner:
     """Plans of one graph for one firmware, and what the runtime makes of them."""
 
     def __init__(
-        self, graph: Graph, runtime: Runtime, arena: Arena, kernels: str, core: Core | None, time_limit: float
+        self, graph: Graph, runtime: Runtime, arena: Arena, kernels: str, core: Core | None, options: Options
     ) -> None:
         self.graph, self.runtime, self.kernels, self.core = graph, runtime, kernels, core
         self.scratch = arena.scratch(len(graph.ops))
         self.sharing = runtime.sharing(kernels, core)
-        self.time_limit = time_limit
+        self.time_limit, self.io = options.time_limit, options.io
 
     def planned(self, order: str, in_place: str, detail: bool) -> Memory:
         """What the runtime uses when the model carries the best plan of this order and strategy."""
@@ -125,21 +137,25 @@ class _Planner:
             written, arena, scheme, plan.lower_bound_bytes, certificate, _live_bytes(arena), plan.order, detail
         )
 
-    def table(self) -> tuple[Strategy, ...]:
-        """Every order and strategy: the head that the runtime would have, with bound and proof."""
+    def table(self) -> tuple[MemoryPlan, ...]:
+        """A plan for every order and strategy."""
         from mcuprof import memory
 
         self._check_subgraphs()
-        plans = memory.strategies(
+        return memory.strategies(
             self.graph,
             alignment=ALIGNMENT,
             scratch=self.scratch,
+            io=self.io,  # type: ignore[arg-type]  # memory.strategies refuses what is no place
             sharing=self.sharing,
             time_limit=self.time_limit,
         )
-        return tuple(self._row(plan) for plan in plans)
 
-    def _row(self, plan: MemoryPlan) -> Strategy:
+    def row(self, plan: MemoryPlan) -> Strategy:
+        """The head that the runtime would have under `plan`, with bound and proof."""
+        if plan.io == "outside":  # every runtime here holds inputs and outputs in its arena: the plan's own bytes
+            sizes = plan.arena_bytes, plan.lower_bound_bytes
+            return Strategy(plan.schedule, plan.strategy, *sizes, plan.certificate, (), plan.io)
         _, arena = self._obeyed(plan)
         same = arena.head_bytes == plan.arena_bytes
         certificate = plan.certificate if same else "none: scratch lies elsewhere"

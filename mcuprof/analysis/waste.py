@@ -13,7 +13,7 @@ from mcuprof.rewrites import cancel_pairs, fold_padding, remove_unused
 from mcuprof.units import format_bytes
 from mcuprof.writers.tflite_model import refusal
 
-_PRUNE = "mcuprof.rewrites.prune removes it in Python, every output equal"
+_PRUNE = "`mcuprof plan MODEL -o OUT` removes it, every output equal"
 _EXPORT = "remove it when exporting the model"
 
 

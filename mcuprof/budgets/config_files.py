@@ -7,14 +7,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from mcuprof.budgets import toml_lines
-from mcuprof.budgets.config_schema import ConfigFile, ModelTable, TargetTable
 from mcuprof.document import Where
 from mcuprof.errors import UsageError
 
@@ -161,10 +159,14 @@ def _validate(layers: Layers) -> None:
     """Piece by piece, because msgspec does not name the key of a mapping in what it says of its value."""
     for key, value, schema in _pieces(layers.data):
         _converted(layers, key, value, schema)
+    from mcuprof.budgets.config_schema import ConfigFile
+
     _converted(layers, (), layers.data, ConfigFile)
 
 
 def _pieces(data: dict[str, Any]) -> Iterator[tuple[toml_lines.Path, Any, type]]:
+    from mcuprof.budgets.config_schema import ModelTable, TargetTable
+
     targets, models = data.get("targets"), data.get("models")
     if isinstance(targets, dict):
         yield from ((("targets", name), table, TargetTable) for name, table in targets.items())
@@ -199,6 +201,8 @@ def _hint(name: str) -> str:
         if issubclass(table, msgspec.Struct) and table.__struct_fields__
         for field in table.__struct_fields__
     }
+    from difflib import get_close_matches
+
     near = get_close_matches(name, sorted(known), 1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, cast
 
-from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_USAGE, McuprofError, UsageError
+from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_MODEL, EXIT_USAGE, McuprofError, UsageError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "baseline": ("mcuprof.cli.baseline", "record what models take, and fail when they grow"),
         "init": ("mcuprof.cli.init", "write a config for the models found here, and the pre-commit hook"),
         "fit": ("mcuprof.cli.fit", "on which devices it fits, smallest first, and what the others lack"),
+        "sweep": ("mcuprof.cli.sweep", "a table of many models on many devices, on all cores or a Dask cluster"),
         "devices": ("mcuprof.cli.devices", "list, show or validate the device database; import a device"),
         "calibrate": ("mcuprof.cli.calibrate", "refit a device's latency from your own measurements"),
         "report": ("mcuprof.cli.report", "render a stored result again, or print its JSON Schema"),
@@ -52,6 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, McuprofError):
             message, code = str(error), error.exit_code
+        elif isinstance(error, MemoryError):
+            message, code = f"the model asks for more memory than there is ({error})", EXIT_MODEL
         else:
             message = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
             code = EXIT_INTERNAL

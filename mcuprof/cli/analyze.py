@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from mcuprof.cli import output, plan_split
 from mcuprof.cli.options import (
+    IO,
     Parser,
     add_analysis_options,
     add_output_options,
@@ -11,15 +13,30 @@ from mcuprof.cli.options import (
     request_of,
 )
 from mcuprof.cli.pipeline import conclude
+from mcuprof.errors import UsageError
 
 
 def run(arguments: list[str]) -> int:
     """Analyse one model in detail; exit code 0 when it fits."""
     parser = Parser("analyze", "Everything: memory timeline, orders and strategies, cost per layer, flash bill.")
     parser.add_argument("model", metavar="MODEL", help=".tflite or .onnx file")
+    parser.add_argument("--split", action="store_true", help="also what splitting offers: arena against work (.tflite)")
     add_analysis_options(parser)
+    parser.add_argument(
+        "--io",
+        choices=IO,
+        default=IO[0],
+        help="where orders and strategies have inputs and outputs (default: in-arena)",
+    )
     add_policy_options(parser)
     add_output_options(parser)
     add_verbosity_options(parser)
     options = parser.parse_intermixed_args(arguments)
-    return conclude(options, [request_of(options, [options.model])], detail=True)
+    if options.split and (options.format != "text" or options.output is not None or len(options.device) > 1):
+        raise UsageError("--split is shown as text in the terminal, for one device")
+    code = conclude(options, [request_of(options, [options.model])], detail=True)
+    if options.split:
+        page = output.own_page()
+        device = options.device[0] if options.device else None
+        output.write(page.paint(plan_split.offered(page, options.model, device, options.kernels)))
+    return code

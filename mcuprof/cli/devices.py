@@ -10,7 +10,7 @@ import msgspec
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS
-from mcuprof.hardware import Device, list_devices, load_device, validate
+from mcuprof.hardware import Device, list_devices, load_device
 from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.report.pieces import INDENT, prose
 from mcuprof.report.table import Column, table
@@ -56,6 +56,8 @@ def _json(found: Device | list[Device]) -> str:
 
 
 def _validate(name: str | None) -> int:
+    from mcuprof.hardware.validation import validate
+
     problems = validate(None if name is None else Path(name))
     for problem in problems:
         output.write(output.own_page().clean(str(problem)) + "\n")

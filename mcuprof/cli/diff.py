@@ -72,7 +72,7 @@ def _publish(diff: Diff, format: str, target: str | None, all_rows: bool) -> Non
 def _analyzed(name: str, device: Device | None, request: Request) -> tuple[Graph, Result]:
     with _file(name) as path:
         try:
-            graph = read_model(str(path), request.input_shapes)
+            graph = read_model(str(path), request.input_shapes, request.reading)
             graph = replace(graph, origin=replace(graph.origin, path=name))
             return graph, analyze_model(graph, device, request, True)
         except McuprofError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcuprof.budgets import Limits, fit
 from mcuprof.cli import output
-from mcuprof.cli.options import Parser, add_input_shape_option, as_type
+from mcuprof.cli.options import Parser, add_input_shape_option, add_limit_option, as_type, reading_limits
 from mcuprof.cli.pipeline import read_model, tool
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
 from mcuprof.fit_document import FitReport
@@ -33,6 +33,7 @@ def run(arguments: list[str]) -> int:
     target.add_argument("--latency", type=as_type(parse_time_ms), metavar="TIME", help="budget, such as 50ms")
     target.add_argument("--reserve-ram", type=as_type(parse_size), metavar="SIZE", help="RAM the firmware keeps")
     add_input_shape_option(target)
+    add_limit_option(target)
     group = parser.add_argument_group("output")
     group.add_argument("-f", "--format", choices=FIT_FORMATS, default="text", help="default: text")
     group.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of standard output")
@@ -52,7 +53,7 @@ def run(arguments: list[str]) -> int:
     found, code = [], EXIT_FITS
     for path in options.models:
         try:
-            model = fit(read_model(path, dict(options.input_shape)), devices, settings, limits)
+            model = fit(read_model(path, dict(options.input_shape), reading_limits(options)), devices, settings, limits)
         except McuprofError as error:
             message = str(error)
             output.complain(message if message.startswith((path, str(Path(path)))) else f"{path}: {message}")

@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mcuprof.budgets.config import Config, ModelSpec, joined, load_config
 from mcuprof.budgets.config_files import absolute, discover, shown
 from mcuprof.cli.options import Request, request_of
 from mcuprof.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcuprof.budgets.config import Config, ModelSpec
 
 
 def requests_of(
@@ -50,6 +53,13 @@ def _config_here(options: argparse.Namespace) -> Config:
     path = Path(options.config) if options.config else discover(Path.cwd())
     if path is None:
         raise UsageError("no model named, and no mcuprof.toml here or above (mcuprof init writes one)")
+    return _load(path)
+
+
+def _load(path: Path) -> Config:
+    """The config, and what reads configs: most folders have none."""
+    from mcuprof.budgets.config import load_config
+
     return load_config(path)
 
 
@@ -57,7 +67,7 @@ class _Configs:
     """The config of each model's folder, every file read once."""
 
     def __init__(self, named: str | None) -> None:
-        self._named = None if named is None else load_config(Path(named))
+        self._named = None if named is None else _load(Path(named))
         self._by_folder: dict[Path, Config | None] = {}
         self._by_path: dict[Path, Config] = {}
 
@@ -68,7 +78,7 @@ class _Configs:
         if folder not in self._by_folder:
             path = discover(folder)
             if path is not None and path not in self._by_path:
-                self._by_path[path] = load_config(path)
+                self._by_path[path] = _load(path)
             self._by_folder[folder] = None if path is None else self._by_path[path]
         return self._by_folder[folder]
 
@@ -91,6 +101,8 @@ def _requests(
     config: Config, spec: ModelSpec, model: str, plain: Request, options: argparse.Namespace
 ) -> list[Request]:
     """One request per target. What the command line says wins over what the config says."""
+    from mcuprof.budgets.config import joined
+
     requests = []
     for name in spec.targets:
         target = config.targets[name]
@@ -118,7 +130,7 @@ def _requests(
                 ignore=plain.ignore | config.ignore | spec.ignore,
                 fail_on=options.fail_on or config.fail_on or plain.fail_on,
                 reserve=setting.reserve,
-                arena_regions=setting.arena_regions,
+                arena_regions=plain.arena_regions or setting.arena_regions,
                 target=name,
                 spot=target.spot,
                 budget=joined(target.budget, spec.budget),

@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from mcuprof.cli import output
-from mcuprof.cli.options import Parser
+from mcuprof.cli.options import Parser, add_limit_option, reading_limits
 from mcuprof.cli.pipeline import load_target, read_model
 from mcuprof.errors import EXIT_FITS
 from mcuprof.graph import Graph
@@ -39,11 +39,12 @@ def run(arguments: list[str]) -> int:
         "-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides on accelerator operators"
     )
     parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help="default: text")
+    add_limit_option(parser)
     options = parser.parse_intermixed_args(arguments)
     from mcuprof.runtimes.tflm.resolver import resolver
 
     device = None if options.device is None else load_target(options.device, None)
-    graph = read_model(options.model, {})
+    graph = read_model(options.model, {}, reading_limits(options))
     found = _uses(graph, device)
     code = resolver(graph)
     if options.format == "json":

@@ -6,19 +6,23 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from mcuprof.budgets import Limits
 from mcuprof.budgets.amounts import BudgetSpec, Ratchet
-from mcuprof.budgets.config import FailOn
 from mcuprof.budgets.config_files import Spot
 from mcuprof.budgets.policy import ignorable
 from mcuprof.errors import UsageError
+from mcuprof.limits import DEFAULT, NAMES, ReadLimits, limits_of, parse_limit
 from mcuprof.report import FORMATS
 from mcuprof.units import parse_clock_hz, parse_size, parse_time_ms
 
+if TYPE_CHECKING:
+    from mcuprof.budgets.config import FailOn
+
 ORDERS = ("as-is", "optimal")
 IN_PLACE = ("none", "alias", "elementwise", "depthwise", "overlap")
+IO = ("in-arena", "outside")
 DEFAULT_RUNTIME = "tflm"
 MAX_DIMENSION = 2**31 - 1
 _T = TypeVar("_T")
@@ -52,11 +56,13 @@ class Request:
     in_place: str
     input_shapes: Mapping[str, tuple[int, ...]]
     limits: Limits
+    reading: ReadLimits = DEFAULT
     ignore: frozenset[str] = frozenset()
     fail_on: FailOn = "error"
     reserve: Mapping[str, int] = field(default_factory=dict)
     arena_regions: tuple[str, ...] = ()
     time_limit: float | None = None
+    io: str = IO[0]
     target: str | None = None
     spot: Spot | None = None
     budget: BudgetSpec = field(default_factory=BudgetSpec)
@@ -90,7 +96,15 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
     plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
     plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
     plan.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help="for the search (default: 10s)")
+    plan.add_argument(
+        "--arena-regions",
+        type=as_type(parse_regions),
+        default=(),
+        metavar="NAME[,NAME]",
+        help="RAM regions for the arena, the preferred one first (default: where it has most room)",
+    )
     add_input_shape_option(plan)
+    add_limit_option(plan)
     budgets = parser.add_argument_group("budgets (K and M are powers of 1024)")
     budgets.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
     budgets.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
@@ -108,6 +122,23 @@ def add_input_shape_option(group: argparse._ActionsContainer) -> None:
         metavar="NAME:1x96x96x3",
         help="shape of an input that the model leaves open",
     )
+
+
+def add_limit_option(group: argparse._ActionsContainer) -> None:
+    """--limit, once per limit."""
+    group.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        type=as_type(parse_limit),
+        metavar="NAME=VALUE",
+        help=f"read larger models than usual: {', '.join(NAMES)}",
+    )
+
+
+def reading_limits(options: argparse.Namespace) -> ReadLimits:
+    """What --limit makes of the limits."""
+    return limits_of(dict(options.limit))
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +168,14 @@ def parse_seconds(text: str) -> float:
     return parse_time_ms(text) / 1000
 
 
+def parse_regions(text: str) -> tuple[str, ...]:
+    """The names of `DTCM,AXISRAM`. Raises UsageError when one is empty or comes twice."""
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len({name.lower() for name in names}) < len(names):
+        raise UsageError(f"not a list of regions: {text!r} (write NAME,NAME, each once)")
+    return names
+
+
 def parse_codes(text: str) -> list[str]:
     """The codes of `M105,M106`. Raises UsageError when one does not exist or cannot be ignored."""
     return [ignorable(code) for code in text.split(",")]
@@ -158,10 +197,13 @@ def request_of(options: argparse.Namespace, models: list[str]) -> Request:
         order=options.order or ORDERS[0],
         in_place=options.in_place or IN_PLACE[0],
         input_shapes=shapes,
+        reading=reading_limits(options),
         limits=Limits(options.ram, options.flash, options.latency, options.reserve_ram),
         ignore=frozenset(getattr(options, "ignore", ())),
         fail_on=getattr(options, "fail_on", None) or "error",
+        arena_regions=getattr(options, "arena_regions", ()),
         time_limit=getattr(options, "time_limit", None),
+        io=getattr(options, "io", IO[0]),
     )
 
 

@@ -14,7 +14,6 @@ from mcuprof.document import Report
 from mcuprof.errors import UsageError
 from mcuprof.report import render
 from mcuprof.report.page import Page
-from mcuprof.writers.files import replace
 
 Color = Literal["auto", "always", "never"]
 MAX_WIDTH = 120
@@ -109,6 +108,8 @@ def write_file(name: str, text: str) -> None:
         if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
             target.write_bytes(data)
             return
+        from mcuprof.writers.files import replace
+
         replace(target, data)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {name}: {_reason(error)}") from None

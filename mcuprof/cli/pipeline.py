@@ -21,6 +21,7 @@ from mcuprof.cli import output
 from mcuprof.cli.options import Request
 from mcuprof.document import Finding, Report, Result, Tool, Verdict
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
+from mcuprof.limits import DEFAULT, ReadLimits
 from mcuprof.report.pieces import judged
 
 if TYPE_CHECKING:
@@ -131,13 +132,13 @@ class _Models:
         self._say = say
         self._graphs: dict[tuple[str, str], Graph | McuprofError] = {}
 
-    def read(self, path: str, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    def read(self, path: str, shapes: Mapping[str, tuple[int, ...]], limits: ReadLimits) -> Graph:
         """The graph. Raises ModelError, for the same file the same one."""
         key = (path, repr(shapes))
         if key not in self._graphs:
             self._say(f"{path}: reading")
             try:
-                self._graphs[key] = read_model(path, shapes)
+                self._graphs[key] = read_model(path, shapes, limits)
             except McuprofError as error:
                 self._graphs[key] = error
         found = self._graphs[key]
@@ -162,12 +163,12 @@ def _analyzed(
     options = (
         *(request.runtime, request.kernels, request.order, request.in_place),
         *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
-        request.time_limit,
+        *(request.time_limit, request.io),
     )
     key = None if cache is None else cache.key(path, (device, options, detail))
     if cache is not None and key is not None and (stored := cache.get(key)) is not None:
         return stored
-    graph = models.read(path, request.input_shapes)
+    graph = models.read(path, request.input_shapes, request.reading)
     models.say_analysing(path, device)
     result = analyze_model(graph, device, request, detail)
     if cache is not None and key is not None:
@@ -231,11 +232,11 @@ def tool() -> Tool:
     return Tool(name="mcuprof", version=__version__, device_db=device_db_version())
 
 
-def read_model(path: str, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+def read_model(path: str, input_shapes: Mapping[str, tuple[int, ...]], limits: ReadLimits = DEFAULT) -> Graph:
     """The graph in a model file. Raises ModelError."""
     from mcuprof.readers import read
 
-    return read(path, input_shapes=input_shapes or None)
+    return read(path, input_shapes=input_shapes or None, limits=limits)
 
 
 def load_target(name: str, clock_hz: int | None) -> Device:
@@ -257,6 +258,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         detail=detail,
         reserve=request.reserve,
         arena_regions=request.arena_regions,
+        io=request.io,
         **({} if request.time_limit is None else {"time_limit": request.time_limit}),
     )
     return analyze(graph, device, options)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcuprof.cli import output, plan_text
-from mcuprof.cli.options import ORDERS, Parser
+from mcuprof.cli import output, plan_split, plan_text
+from mcuprof.cli.options import ORDERS, Parser, add_limit_option, reading_limits
 from mcuprof.cli.pipeline import load_target, read_model
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page
@@ -17,7 +17,9 @@ from mcuprof.units import format_bytes
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
-    from mcuprof.planning import Firmware, Planned, Wishes
+    from mcuprof.hardware.device import Device
+    from mcuprof.planning import Firmware, Planned, Pruned, Wishes
+    from mcuprof.planning.split_orchestrate import Limits
 
 # TinyEngine's in-place depthwise is left out: no kernel of TFLM can do it.
 IN_PLACE = ("none", "alias", "elementwise", "overlap")
@@ -35,9 +37,12 @@ def run(arguments: list[str]) -> int:
     planned = []
     for job in jobs:
         try:
+            if job.limits is not None:
+                lines += _split(page, job, job.limits)
+                continue
             is_onnx = job.graph.origin.format == "onnx"
-            outcome = None if is_onnx else _tflite(job)
-            lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome)
+            outcome, pruned = (None, None) if is_onnx else _tflite(job)
+            lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome, pruned)
             planned.append(outcome)
         except McuprofError as error:
             raise type(error)(f"{job.model}: {error}") from None
@@ -53,6 +58,7 @@ def _parser() -> Parser:
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write (with several models: a directory)")
     parser.add_argument("--in-place-file", action="store_true", help="replace the model file itself")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr what is being done")
+    add_limit_option(parser)
     target = parser.add_argument_group("target")
     target.add_argument(
         "-d", "--device", metavar="DEVICE", help="see mcuprof devices; decides which bytes may be shared"
@@ -65,9 +71,16 @@ def _parser() -> Parser:
     plan.add_argument(
         "--in-place", choices=IN_PLACE, help="what may share bytes (default: overlap where the kernels are known)"
     )
+    plan.add_argument(
+        "--prune-dead",
+        action=argparse.BooleanOptionalAction,
+        help="remove what no output needs first, where every output stays equal (default: yes, but not with "
+        "--in-place-file, and not with --emit)",
+    )
     plan.add_argument("--force", action="store_true", help="replace a plan that the model carries")
     plan.add_argument("--strip", action="store_true", help="take the plan out again, and nothing else")
     plan.add_argument("--emit", choices=("c-header", "json"), help="write the plan in this form instead of a model")
+    plan_split.add_options(parser)
     plan.add_argument("--share-arena", action="store_true", help="size one arena for several models that take turns")
     return parser
 
@@ -76,11 +89,15 @@ def _check(options: argparse.Namespace) -> None:
     """Raises UsageError for options that contradict each other, or a file that would be overwritten by surprise."""
     from mcuprof.writers import same_file
 
+    plan_split.limits_of(options)
+
     several = len(options.models) > 1
     if several and not options.share_arena:
         raise UsageError("several models: add --share-arena, or plan them one by one")
     if options.in_place_file and (options.output is not None or options.emit):
         raise UsageError("--in-place-file writes the model file itself: it goes with neither -o nor --emit")
+    if options.prune_dead and (options.emit or options.strip):
+        raise UsageError("--prune-dead makes a new model: it goes with neither --emit nor --strip")
     if options.strip and (options.emit or options.force or options.share_arena):
         raise UsageError("--strip takes a plan out: it goes with neither --emit, --force nor --share-arena")
     if (options.strip or options.emit) and not (options.output or options.in_place_file):
@@ -120,6 +137,9 @@ class Job:
     emit: str | None
     force: bool
     verbose: bool
+    device: Device | None
+    limits: Limits | None
+    prune: bool
 
     def say(self, message: str) -> None:
         """Progress, for those who asked."""
@@ -138,7 +158,7 @@ def _job(options: argparse.Namespace, model: str) -> Job:
     where = device.name if device else "no device named"
     return Job(
         model,
-        read_model(model, {}),
+        read_model(model, {}, reading_limits(options)),
         firmware,
         f"{where}, tflm, {library} kernels",
         Wishes(options.order, in_place),
@@ -146,15 +166,49 @@ def _job(options: argparse.Namespace, model: str) -> Job:
         options.emit,
         options.force,
         options.verbose,
+        device,
+        plan_split.limits_of(options),
+        # What replaces the user's only copy keeps all that was in it, unless asked otherwise.
+        not (options.emit or options.in_place_file) if options.prune_dead is None else options.prune_dead,
     )
+
+
+# Split ---------------------------------------------------------------------------------------------------------------
+
+
+def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
+    """Splits and writes. A plan that the model carries is taken out first: it says nothing of the new tensors."""
+    from mcuprof.planning.split_orchestrate import split_tflite
+    from mcuprof.readers.tflite import read_tflite
+    from mcuprof.writers import carries_plan, strip
+
+    if job.graph.origin.format != "tflite":
+        raise ModelError("only .tflite models are split")
+    data, graph = _bytes(job.model), job.graph
+    if carries_plan(graph.origin.metadata):
+        if not job.force:
+            raise UsageError("carries a plan already; --force splits without it")
+        data = strip(data)
+        graph = read_tflite(data, {})
+    say = plan_split.progress(job.model, job.verbose)
+    try:
+        found = split_tflite(graph, data, job.firmware, job.wishes, limits, say)
+    finally:
+        say("")
+    _write(job, found.data)
+    return [
+        *plan_text.title(page, job),
+        *plan_split.report(page, found, job.firmware.library, job.device),
+        *plan_text.outcome(page, job, "written"),
+    ]
 
 
 # TFLite ---------------------------------------------------------------------------------------------------------------
 
 
-def _tflite(job: Job) -> Planned | None:
-    """Plans and writes; None when the model keeps the plan it carries."""
-    from mcuprof.planning import plan_tflite
+def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
+    """Prunes where that is wanted and gains, plans and writes; no plan when the model keeps the one it carries."""
+    from mcuprof.planning import plan_pruned, plan_tflite
     from mcuprof.readers.tflite import read_tflite
     from mcuprof.writers import carries_plan, strip
 
@@ -165,12 +219,15 @@ def _tflite(job: Job) -> Planned | None:
             if job.emit:
                 raise UsageError("carries a plan already; --force makes a new one")
             _write(job, data)
-            return None
+            return None, None
         data = strip(data)
         graph = read_tflite(data, {})
-    planned = plan_tflite(graph, data, job.firmware, job.wishes, job.say)
+    if job.prune:
+        planned, pruned = plan_pruned(graph, data, job.firmware, job.wishes, job.say)
+    else:
+        planned, pruned = plan_tflite(graph, data, job.firmware, job.wishes, job.say), None
     _write(job, _emitted(job, planned) if job.emit else planned.data)
-    return planned
+    return planned, pruned
 
 
 def _emitted(job: Job, planned: Planned) -> bytes:
@@ -222,7 +279,7 @@ def _strip(options: argparse.Namespace) -> int:
     from mcuprof.writers.tflite import is_own
 
     (model,) = options.models
-    graph = read_model(model, {})
+    graph = read_model(model, {}, reading_limits(options))
     if graph.origin.format != "tflite":
         raise UsageError(f"{model}: only .tflite files carry a plan")
     target = _target(options, model)

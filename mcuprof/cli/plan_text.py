@@ -11,11 +11,14 @@ from mcuprof.units import format_bytes
 
 if TYPE_CHECKING:
     from mcuprof.cli.plan import Job
-    from mcuprof.planning import Planned
+    from mcuprof.planning import Planned, Pruned
 
 
-def report(page: Page, job: Job, planned: Planned | None) -> list[Line]:
-    """The block for one .tflite model; `planned` is None when it keeps the plan that it carries."""
+def report(page: Page, job: Job, planned: Planned | None, pruned: Pruned | None = None) -> list[Line]:
+    """The block for one .tflite model; `planned` is None when it keeps the plan that it carries.
+
+    `pruned` says what was taken out of the model before it was planned.
+    """
     if planned is None:
         arena = job.firmware.arena(job.graph)
         kept = "carries an offline plan already: kept as it is (--force replaces it, --strip takes it out)"
@@ -26,14 +29,20 @@ def report(page: Page, job: Job, planned: Planned | None) -> list[Line]:
             *outcome(page, job, "a copy"),
         ]
     before, after, plan = planned.before, planned.after, planned.plan
+    went = [] if pruned is None else prose(page, "pruned", _went(pruned), limit=None)
+    proof = [row for step in planned.steps for row in prose(page, "proof", step.text, limit=None)]
     if plan is None:
         text = "TFLM's own plan is as good as any found under these rules: nothing to change"
-        size = f"{format_bytes(before.min_arena_bytes)}, head {before.head_bytes:,} B"
+        size = f"{format_bytes(after.min_arena_bytes)}, head {after.head_bytes:,} B"
+        if after.min_arena_bytes < before.min_arena_bytes:
+            size = f"{before.min_arena_bytes:,} B -> {size}"
         return [
             *title(page, job),
+            *went,
             *prose(page, "plan", text),
             *prose(page, "arena", size),
-            *outcome(page, job, "a copy without a plan"),
+            *proof,
+            *outcome(page, job, "a copy without a plan" if pruned is None else "written, without a plan"),
         ]
     saved = before.min_arena_bytes - after.min_arena_bytes
     gain = f"saves {saved:,} B, {100 * saved / max(1, before.min_arena_bytes):.0f} %"
@@ -42,6 +51,7 @@ def report(page: Page, job: Job, planned: Planned | None) -> list[Line]:
     order = "as in the file" if not planned.moved else f"{planned.moved} of {len(plan.order)} operators moved"
     return [
         *title(page, job),
+        *went,
         line(
             head("arena"),
             f"{before.min_arena_bytes:,} B -> ",
@@ -51,10 +61,24 @@ def report(page: Page, job: Job, planned: Planned | None) -> list[Line]:
         *prose(page, "head", f"{before.head_bytes:,} B -> {after.head_bytes:,} B ({plan.certificate})"),
         *prose(page, "order", order),
         *prose(page, "sharing", _sharing(planned), limit=None),
-        *(row for step in planned.steps for row in prose(page, "proof", step.text, limit=None)),
+        *proof,
         *prose(page, "use", f"alignas(16) uint8_t arena[kTensorArenaSize]; kTensorArenaSize = {after.min_arena_bytes}"),
         *outcome(page, job, "written" if job.emit is None else f"the plan as {job.emit}"),
     ]
+
+
+def _went(pruned: Pruned) -> str:
+    """What the pruned model has less of; the file's operators and outputs are otherwise as before."""
+    counts = pruned.summary
+    pairs = {
+        "operators": counts.operators,
+        "channels": counts.channels,
+        "MACs": counts.macs,
+        "B of weights": counts.constant_bytes,
+        "B of file": pruned.file_bytes,
+    }
+    less = [f"{was:,} -> {now:,} {name}" for name, (was, now) in pairs.items() if now != was]
+    return f"{', '.join(less)}; every output equal (--no-prune-dead keeps them)"
 
 
 def _sharing(planned: Planned) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcuprof.cli import output
-from mcuprof.cli.options import IN_PLACE, ORDERS, Parser, as_type
+from mcuprof.cli.options import IN_PLACE, ORDERS, Parser, add_limit_option, as_type, reading_limits
 from mcuprof.cli.pipeline import read_model
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
     from mcuprof.runner.inputs import load_inputs
     from mcuprof.runner.verify import verify
 
-    graph = read_model(options.model, {})
+    graph = read_model(options.model, {}, reading_limits(options))
     inputs = load_inputs(graph, Path(options.inputs)) if options.inputs else []
     # Outputs come in the same files as inputs do.
     expected = load_inputs(replace(graph, inputs=graph.outputs), Path(options.expected)) if options.expected else []
@@ -64,6 +64,7 @@ def run(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("verify", "Execute the model bit for bit inside a memory plan, and compare every tensor.")
     parser.add_argument("model", metavar="MODEL", help=".tflite or .onnx file")
+    add_limit_option(parser)
     data = parser.add_argument_group("inputs")
     data.add_argument("--inputs", metavar="PATH", help=".npz, .npy, .bin, or a folder of them (default: random)")
     data.add_argument("--expected", metavar="PATH", help="the outputs that --inputs must give, in the same formats")

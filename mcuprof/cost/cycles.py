@@ -2,8 +2,9 @@
 
 The band. `device_db/kernels/cycles.toml` holds a factor `band` such that the measured time of a network that the fit
 had not seen lies within [estimate / band, estimate · band] in 90 % of cases (rank of held-out errors; with fewer than
-nine of them, no less than of all pairs as small). It holds for the measured board at the measured clock. Any other board of that core
-has other flash wait states and caches: its band is widened by the error of predicting one measured board from another.
+nine of them, no less than of all pairs as small). It holds for the measured board at the measured clock. Any other
+board of that core has other flash wait states and caches: its band is widened by the error of predicting one measured
+board from another.
 
 Where no board with that core and kernel set was measured there is no factor, and no cycles.
 """

@@ -1,13 +1,16 @@
 """Latency of one inference: instructions → cycles → ms, with the band of `cost/cycles.py`.
 
-Which pairs of core, kernel set and runtime are covered, and how far off they are on networks that the fits had not seen,
-is in `device_db/VALIDATION.md`. Where a runtime's own kernels were not counted, counts of CMSIS-NN's measure the work
-and no instructions are given. The first inference costs more where a model has CALL_ONCE; this is the later ones.
+`device_db/VALIDATION.md` says which pairs of core, kernel set and runtime are covered and how far off they are on
+networks that the fits had not seen. Where a runtime's own kernels were not counted, counts of CMSIS-NN's measure the
+work and no instructions are given. The first inference costs more where a model has CALL_ONCE; this is the later
+ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mcuprof.cost import cycles as cycles_
 from mcuprof.cost.laws import Count, LawBook, NoData, count, law_book, total
@@ -51,9 +54,7 @@ class Work:
         None.
         """
         clock = clock_hz or device.clock_hz
-        anchor = cycles_.anchor_of(device, self.core.id, self.kernels, self.runtime)
-        if not isinstance(anchor, str) and (reason := _outside(device, anchor, sum(self.weight_bytes))):
-            anchor = reason
+        anchor = self.anchor(device, sum(self.weight_bytes))
         rows = tuple(
             OperatorCost(
                 index,
@@ -82,6 +83,13 @@ class Work:
         ms, band = spent / clock * 1000, anchor.band_for(device.id, clock)
         return Latency(counted, spent, ms, ms / band, ms * band, f"{anchor.basis(device.id, clock)}; {basis}", rows)
 
+    def anchor(self, device: Device, weights: int) -> cycles_.Anchor | str:
+        """What turns these instructions into cycles on a device that keeps so many bytes of weights, or why nothing."""
+        found = cycles_.anchor_of(device, self.core.id, self.kernels, self.runtime)
+        if isinstance(found, str):
+            return found
+        return _outside(device, found, weights) or found
+
     def cycles(self, anchor: cycles_.Anchor, device: str) -> int:
         """Cycles of one inference under `anchor`. Raises TypeError where the instructions are not known."""
         if isinstance(self.instructions, NoData):
@@ -93,22 +101,25 @@ class Work:
         return anchor.cycles(operators + self.per_inference, device)
 
 
-def work(graph: Graph, core: Core, *, runtime: str, kernels: str) -> Work | NoData:
-    """Instructions of every operator of `graph`. NoData when nothing at all is known of this core and kernel set."""
-    anchor = cycles_.anchor(core.id, kernels, runtime)
+def work(
+    graph: Graph,
+    core: Core,
+    *,
+    runtime: str,
+    kernels: str,
+    count: Callable[[Graph, Op, LawBook], Count] = count,
+    macs: Callable[[Graph, Op], int] = macs,
+) -> Work | NoData:
+    """Instructions of every operator of `graph`. NoData when nothing at all is known of this core and kernel set.
+
+    `count` and `macs` are asked once per operator; a caller with many graphs may pass ones that remember.
+    """
     own = _book(core, runtime, kernels)
-    if isinstance(own, LawBook):
-        book, rough = own, False
-    elif runtime == "tflm" and law_book(core.id, kernels) is not None:
-        return own  # counted, but for other options of this core
-    elif isinstance(anchor, str) or anchor.work is None:
-        return NoData(anchor if runtime != "tflm" and isinstance(anchor, str) else own.reason)
-    else:
-        stand_in = law_book(*anchor.work)
-        if stand_in is None:
-            return own
-        book, rough = stand_in, anchor.rough
-    counts = [count(graph, op, book, rough=rough) for op in graph.ops]
+    found = own if isinstance(own, LawBook) else _stand_in(core, runtime, kernels, own)
+    if isinstance(found, NoData):
+        return found
+    book, ask = (found, count) if isinstance(found, LawBook) else found
+    counts = [ask(graph, op, book) for op in graph.ops]
     return Work(
         core,
         runtime,
@@ -148,6 +159,19 @@ def _outside(device: Device, anchor: cycles_.Anchor, weights: int) -> str | None
     if device.flash_bytes is not None and weights > device.flash_bytes:
         return "the weights do not fit the on-chip flash, and no latency from external memory was measured"
     return None
+
+
+def _stand_in(
+    core: Core, runtime: str, kernels: str, reason: NoData
+) -> tuple[LawBook, Callable[[Graph, Op, LawBook], Count]] | NoData:
+    """Laws that measured latencies of this pair were related to, and how to count with them."""
+    if runtime == "tflm" and law_book(core.id, kernels) is not None:
+        return reason  # counted, but for other options of this core
+    anchor = cycles_.anchor(core.id, kernels, runtime)
+    if isinstance(anchor, str):
+        return reason if runtime == "tflm" else NoData(anchor)
+    book = law_book(*anchor.work) if anchor.work else None
+    return reason if book is None else (book, partial(count, rough=True) if anchor.rough else count)
 
 
 def _book(core: Core, runtime: str, kernels: str) -> LawBook | NoData:

@@ -7,18 +7,23 @@ painted stack of every executed model is at or below the answer here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mcuprof.cost.data import toml
 from mcuprof.cost.kernels import Simd, kernel_class
-from mcuprof.graph import Graph
+from mcuprof.graph import Graph, Op
 from mcuprof.hardware.device import Core
 
 _STAND_INS = {"cortex-m0": "cortex-m0plus", "cortex-m3": "cortex-m4", "cortex-m85": "cortex-m55"}
 
 
-def stack_bytes(graph: Graph, core: Core, kernels: str) -> tuple[int, str] | None:
-    """(bytes, basis) for TFLM; None where this core and kernel set, or a kernel class of the model, never ran."""
+def stack_bytes(
+    graph: Graph, core: Core, kernels: str, classify: Callable[[Graph, Op, str, Simd], str] = kernel_class
+) -> tuple[int, str] | None:
+    """(bytes, basis) for TFLM; None where this core and kernel set, or a kernel class of the model, never ran.
+
+    `classify` is asked once per operator; a caller with many graphs may pass one that remembers.
+    """
     limits: Mapping[str, Mapping[str, int]] = (toml("stack.toml") or {}).get(kernels, {})
     counted = core.id if core.id in limits else _STAND_INS.get(core.id, core.id)
     if counted not in limits or not graph.ops:
@@ -27,7 +32,7 @@ def stack_bytes(graph: Graph, core: Core, kernels: str) -> tuple[int, str] | Non
         return None  # executed with the DSP extension only
     simd: Simd = "mve" if core.mve else "dsp" if core.dsp else "none"
     try:
-        classes = {kernel_class(graph, op, kernels, simd) for op in graph.ops}
+        classes = {classify(graph, op, kernels, simd) for op in graph.ops}
     except (LookupError, ValueError):
         return None
     if not classes <= limits[counted].keys():

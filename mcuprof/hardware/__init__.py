@@ -9,18 +9,22 @@ from mcuprof.hardware.database import (
     load_accelerator,
     load_core,
     load_device,
+    load_npu_systems,
 )
 from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Device, Region, RegionKind
 from mcuprof.hardware.files import Problem
+from mcuprof.hardware.npu import ArrayTiles, EthosU, NpuSystems
 from mcuprof.hardware.resolve import default_kernels
-from mcuprof.hardware.validation import validate
 
 __all__ = [
     "Accelerator",
+    "ArrayTiles",
     "Block",
     "Calibration",
     "Core",
     "Device",
+    "EthosU",
+    "NpuSystems",
     "Problem",
     "Region",
     "RegionKind",
@@ -33,5 +37,5 @@ __all__ = [
     "load_accelerator",
     "load_core",
     "load_device",
-    "validate",
+    "load_npu_systems",
 ]

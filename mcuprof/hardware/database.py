@@ -13,6 +13,7 @@ from mcuprof.errors import DeviceError, UsageError
 from mcuprof.hardware.device import Accelerator, Core, Device
 from mcuprof.hardware.files import AcceleratorFile, CoreFile, DeviceFile, FileError, clock_hertz, read
 from mcuprof.hardware.names import nearest, normalize, read_index
+from mcuprof.hardware.npu import NpuSystems
 from mcuprof.hardware.parts import device_of_part, find_part, read_parts
 from mcuprof.hardware.resolve import default_kernels, device_of
 
@@ -36,14 +37,24 @@ def load_core(core_id: str) -> Core:
 
 
 def load_accelerator(accelerator_id: str) -> Accelerator:
-    """An accelerator of `accelerators/` by id. Raises DeviceError as `load_core` does."""
-    file, source = read(_file("accelerators", accelerator_id), AcceleratorFile)
+    """An accelerator of `accelerators/` by id, or the user's own by its file's path. Raises as `load_core` does."""
+    own = accelerator_id.endswith(".toml")
+    path = Path(accelerator_id) if own else _file("accelerators", accelerator_id)
+    file, source = read(path, AcceleratorFile)
     facts = msgspec.structs.asdict(file)
     clock = facts.pop("clock")
     try:
-        return Accelerator(id=accelerator_id, clock_hz=clock_hertz(clock) if clock else None, **facts)
+        if file.array is not None:
+            clock_hertz(file.array.clock)
+        return Accelerator(id=path.stem, clock_hz=clock_hertz(clock) if clock else None, **facts)
     except UsageError as error:
         raise FileError(source.problem("clock", str(error))) from None
+
+
+@functools.cache
+def load_npu_systems() -> NpuSystems:
+    """Systems and memory modes around an Ethos-U, of `npu/systems.toml`. Raises DeviceError as `load_core` does."""
+    return read(database_path() / "npu" / "systems.toml", NpuSystems)[0]
 
 
 def load_device(name: str, clock_hz: int | None = None) -> Device:

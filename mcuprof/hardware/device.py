@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from mcuprof.hardware.npu import ArrayTiles, EthosU
+
 RegionKind = Literal["ram", "flash", "external-ram", "external-flash"]
 
 
@@ -95,6 +97,8 @@ class Accelerator(msgspec.Struct, frozen=True):
     sources: Mapping[str, str] = {}
     doubts: Mapping[str, str] = {}
     notes: str = ""
+    ethos_u: EthosU | None = None
+    array: ArrayTiles | None = None
 
 
 class Calibration(msgspec.Struct, frozen=True):

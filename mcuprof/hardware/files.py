@@ -15,6 +15,7 @@ import msgspec
 
 from mcuprof.errors import DeviceError, UsageError
 from mcuprof.hardware.device import RegionKind
+from mcuprof.hardware.npu import ArrayTiles, EthosU
 from mcuprof.units import parse_clock_hz, parse_size
 
 if sys.version_info >= (3, 11):
@@ -121,6 +122,8 @@ class AcceleratorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: str = ""
     sources: Mapping[str, str] = {}
     doubts: Mapping[str, str] = {}
+    ethos_u: EthosU | None = None
+    array: ArrayTiles | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):

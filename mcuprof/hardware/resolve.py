@@ -76,6 +76,10 @@ def device_of(
     core = load_core(selected) if selected else UNKNOWN_CORE
     clock = clock_hertz(file.clock) if file.clock else None
     regions = tuple(map(_region, file.regions))
+    # The user's own accelerator is a file beside the device's.
+    accelerators = tuple(
+        str(source.path.parent / each) if each.endswith(".toml") else each for each in file.accelerators
+    )
     if selected == first:
         dsp = core.dsp if file.dsp is None else file.dsp
         settled = {key for key in ("dsp", "fpu") if getattr(file, key) is not None}
@@ -97,7 +101,7 @@ def device_of(
         reserve_bytes=size_bytes(file.reserve) if file.reserve else 0,
         runtime=file.runtime,
         kernels=file.kernels or default_kernels(file.vendor, core.id),
-        accelerator=file.accelerators[0] if file.accelerators else None,
+        accelerator=accelerators[0] if accelerators else None,
         flash_wait_states=file.flash_wait_states,
         icache_bytes=size_bytes(file.icache) if file.icache else None,
         dcache_bytes=size_bytes(file.dcache) if file.dcache else None,
@@ -105,7 +109,7 @@ def device_of(
         doubts=doubts_of(file),
         notes=file.notes,
         cores=file.cores,
-        accelerators=file.accelerators,
+        accelerators=accelerators,
         ram_total_bytes=size_bytes(file.ram_total) if file.ram_total else None,
         flash_accelerator=file.flash_accelerator,
         calibration=_calibration(file.calibration) if file.calibration else None,

@@ -70,7 +70,8 @@ def _device_problems(path: Path, root: Path) -> tuple[DeviceFile | None, list[Pr
     found = check(file, source)
     for kind, names in (("cores", file.cores), ("accelerators", file.accelerators)):
         for name in names:
-            if not (root / kind / f"{name}.toml").is_file():
+            own = kind == "accelerators" and name.endswith(".toml")
+            if not ((path.parent / name) if own else (root / kind / f"{name}.toml")).is_file():
                 found.append(source.problem(kind, f"there is no file {kind}/{name}.toml"))
     if not found:
         device = device_of(path.stem, file, source, lambda core_id: Core(id=core_id, name=core_id, isa=""))

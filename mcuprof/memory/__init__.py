@@ -6,6 +6,7 @@ from mcuprof.memory.place import Placement, place
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.problem import Io, Problem, Sharing, build_problem
 from mcuprof.memory.regions import RegionPlan, RegionUse, spread
+from mcuprof.memory.views import View
 
 __all__ = [
     "Io",
@@ -16,6 +17,7 @@ __all__ = [
     "RegionUse",
     "Schedule",
     "Sharing",
+    "View",
     "Violation",
     "build_problem",
     "check",

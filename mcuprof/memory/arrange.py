@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mcuprof.memory.liveness import Lifetime, footprints, lifetimes
@@ -55,7 +55,7 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
     if exact:
         bound, proof = floor, "bound"
         if placement.bytes > floor and time.monotonic() < deadline:
-            relaxed = [Overlay(item.source, item.target, item.distance, exact=False) for item in active]
+            relaxed = [replace(item, exact=False, scratch=0) for item in active]
             free = _place(problem, order, spans, relaxed, [], floor, max(0.0, deadline - time.monotonic()))
             if free.bound > floor:
                 bound, proof = free.bound, "search"
@@ -123,7 +123,7 @@ def _place(
         alignment=problem.alignment,
         time_limit=time_limit,
         below=below,
-        together=_chains(taken),
+        together=[*([(buffer, 0) for buffer in chain] for chain in _chains(taken)), *problem.rigid],
         floor=floor,
     )
 

@@ -14,6 +14,7 @@ from mcuprof.graph import Graph
 from mcuprof.memory.check_bound import bound_errors, footprints
 from mcuprof.memory.facts import Facts
 from mcuprof.memory.plan import MemoryPlan
+from mcuprof.memory.replay import replay
 
 if TYPE_CHECKING:
     from mcuprof.memory.problem import Sharing
@@ -51,8 +52,10 @@ def check(
         return found
     if found := [*_lifetimes(facts), *_offsets(facts), *_scratch(facts)]:
         return found
-    found = list(_overlaps(facts))
-    reach = max((block.offset + facts.padded(block.nbytes) for block in _blocks(facts)), default=0)
+    lost = list(replay(facts)) if plan.views else []
+    found = [Violation("overlap", message) for message in lost] if plan.views else list(_overlaps(facts))
+    blocks = [block for block in _blocks(facts) if block.tensor not in plan.views]
+    reach = max((block.offset + facts.padded(block.nbytes) for block in blocks), default=0)
     if plan.arena_bytes != reach:
         found.append(
             Violation("offset", f"the arena is given as {plan.arena_bytes} bytes, the blocks reach to {reach}")
@@ -91,6 +94,10 @@ def _offsets(facts: Facts) -> Iterator[Violation]:
         name = facts.graph.tensors[tensor].name
         if (offset is None) == (tensor in facts.views):
             yield Violation("offset", f"tensor {name!r} {'needs' if offset is None else 'needs no'} place in the arena")
+        elif offset is not None and tensor in plan.views:
+            view = plan.views[tensor]
+            if plan.offsets[view.parent] is None or offset != (plan.offsets[view.parent] or 0) + view.offset:
+                yield Violation("offset", f"tensor {name!r} is not where it is said to lie in its parent")
         elif offset is not None and (offset < 0 or offset % plan.alignment):
             yield Violation("offset", f"tensor {name!r} is at {offset}, not a multiple of {plan.alignment}")
 
@@ -142,7 +149,8 @@ def _may_meet(facts: Facts, target: _Block, source: _Block) -> bool:
         return False
     if any(facts.position[reader] > facts.position[number] for reader in facts.family_readers(source.tensor)):
         return False
-    share = facts.share(number, source.tensor, facts.graph.ops[number].outputs.index(target.tensor))
+    family = dict.fromkeys(facts.views[source.tensor], 0)
+    share = facts.share(number, family, facts.graph.ops[number].outputs.index(target.tensor))
     if share is None:
         return False
     if share.mode == "below":

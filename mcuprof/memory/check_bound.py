@@ -9,10 +9,11 @@ only word, and only its consistency with the rest is checked.
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
 from itertools import chain, combinations
 
+from mcuprof.memory.contents import Contents, Family
 from mcuprof.memory.facts import Facts
+from mcuprof.ops.sharing import Share
 
 REPLAYED = 5_000
 _MANY_SOURCES = 3
@@ -46,7 +47,7 @@ def bound_errors(facts: Facts) -> Iterator[str]:
         yield f"the lower bound is {plan.lower_bound_bytes} bytes, the arena {plan.arena_bytes}"
         return
     if plan.proof == "bound":
-        shown = _shown_by_witness(facts, keeping)
+        shown = facts.padded(_shown_by_witness(facts, keeping))  # arenas are multiples of the alignment
         if plan.lower_bound_bytes > shown:
             yield f"the lower bound is {plan.lower_bound_bytes} bytes, its witness {plan.witness} shows {shown}"
     elif plan.proof != "search":
@@ -60,26 +61,18 @@ def _by_peaks(facts: Facts) -> bool:
     return facts.plan.lower_bound_bytes <= max(facts.plan.footprints, default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Family:
-    """Tensors that are the same bytes: their padded size, who writes them (−1 the caller), who reads any of them."""
-
-    root: int
-    size: int
-    writer: int
-    readers: frozenset[int]
-    stays: bool
-
-
 class _Keeping:
     """Which bytes must be kept when, by sets of operators done."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self.families = [_family(facts, family) for family in {id(f): f for f in facts.views.values()}.values()]
-        self.family_of = {tensor: family for family in self.families for tensor in facts.views[family.root]}
-        self.size = {tensor: family.size for tensor, family in self.family_of.items()}
+        self.contents = Contents(facts)
+        self.families = self.contents.families
         self.loaded = sum(family.size for family in self.families if family.writer < 0)
+        self.read_by: dict[int, list[Family]] = {}
+        for family in self.families:
+            for reader in family.readers:
+                self.read_by.setdefault(reader, []).append(family)
 
     def footprint(self, done: Set[int], number: int) -> int:
         """Least bytes in use while operator `number` runs after `done`."""
@@ -90,40 +83,43 @@ class _Keeping:
                 total += family.size
         return total - self.saved(number, self.dying(done, number))
 
-    def dying(self, done: Set[int], number: int) -> list[int]:
-        """One tensor per family that operator `number` reads last."""
-        found = {}
-        for tensor in self.facts.graph.ops[number].inputs:
-            family = self.family_of.get(tensor)
-            if family is not None and not family.stays and all(n in done or n == number for n in family.readers):
-                found[family.root] = tensor
-        return list(found.values())
+    def dying(self, done: Set[int], number: int) -> list[Family]:
+        """What operator `number` reads last."""
+        return [
+            family
+            for family in self.read_by.get(number, ())
+            if not family.stays and all(reader in done or reader == number for reader in family.readers)
+        ]
 
-    def saved(self, number: int, dying: list[int]) -> int:
+    def saved(self, number: int, dying: list[Family]) -> int:
         """The most bytes that outputs of `number` can lie on `dying` inputs, less the scratch that this costs."""
         covered, touched = 0, set()
         for output, target in enumerate(self.facts.graph.ops[number].outputs):
-            if target not in self.size:
-                continue
-            gains, exact, nearest = [], True, self.size[target]
-            for source in dying:
-                share = None if target in self.facts.views[source] else self.facts.share(number, source, output)
-                if share is None:
-                    continue
-                gain = min(self.size[source], self.size[target] - share.distance) - share.scratch
-                if gain > 0:
+            mine = [family for family in self.families if family.root == target] if dying else []
+            written = sum(family.size for family in mine)
+            gains, exact, nearest = [], True, written
+            for source in dying if mine else ():
+                share = self._share(number, source, output, len(mine) > 1)
+                gain = min(source.size, written - share.distance) - share.scratch if share else 0
+                if share and gain > 0:
                     gains.append(gain)
                     touched.add(source)
                     exact, nearest = exact and share.mode == "exact", min(nearest, share.distance)
             if gains:
-                covered += max(gains) if exact else min(sum(gains), self.size[target] - nearest)
-        return min(covered, sum(self.size[source] for source in touched))
+                covered += max(gains) if exact else min(sum(gains), written - nearest)
+        return min(covered, sum(source.size for source in touched))
 
-
-def _family(facts: Facts, members: set[int]) -> _Family:
-    root = min(members, key=lambda tensor: facts.writer.get(tensor, -1))
-    size = max(facts.padded(facts.graph.tensors[tensor].nbytes) for tensor in members)
-    return _Family(root, size, facts.writer.get(root, -1), frozenset(facts.family_readers(root)), facts.stays(root))
+    def _share(self, number: int, source: Family, output: int, split: bool) -> Share | None:
+        """How far below the first byte of `source` the output must start, if it may lie there at all."""
+        target = self.facts.graph.ops[number].outputs[output]
+        starts = self.contents.starts
+        if starts[target][0] == starts[source.root][0]:
+            return None
+        share = self.facts.share(number, source.inside, output)
+        split = split or any(self.facts.graph.tensors[t].nbytes > source.size for t in source.inside)
+        if share is None or (share.mode == "exact" and (split or share.distance)):
+            return None
+        return share if share.distance >= 0 else Share(share.mode, 0, share.scratch)
 
 
 def _shown_by_witness(facts: Facts, keeping: _Keeping) -> int:
@@ -145,7 +141,7 @@ def _least_footprint(facts: Facts, keeping: _Keeping, number: int) -> int:
         for other in others:
             after.setdefault(other, set()).add(op)
     inside, outside = _closure(before, {number}) - {number}, _closure(after, {number})
-    sources = [t for t in keeping.dying(set(before) - outside, number) if keeping.saved(number, [t])]
+    sources = [source for source in keeping.dying(set(before) - outside, number) if keeping.saved(number, [source])]
     every = list(chain.from_iterable(combinations(sources, count) for count in range(len(sources) + 1)))
     own = sum(family.size for family in keeping.families if family.writer == number)
     own += sum(facts.padded(size) for size in facts.asked[number])
@@ -153,7 +149,7 @@ def _least_footprint(facts: Facts, keeping: _Keeping, number: int) -> int:
         return _least_kept(keeping, before, inside, outside) + own - keeping.saved(number, sources)
     found = []
     for dying in every:
-        forced = {reader for source in dying for reader in facts.family_readers(source)} - {number}
+        forced = {reader for source in dying for reader in source.readers} - {number}
         start = inside | _closure(before, forced)
         if start.isdisjoint(outside):
             found.append(_least_kept(keeping, before, start, outside) + own - keeping.saved(number, list(dying)))

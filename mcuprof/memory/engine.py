@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from mcuprof.errors import McuprofError, UsageError
@@ -13,6 +13,7 @@ from mcuprof.memory.liveness import footprints
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.problem import Io, Problem, Sharing, build_problem
 from mcuprof.memory.solve import Solution, solve_as_is, solve_optimal
+from mcuprof.memory.views import View
 from mcuprof.ops.sharing import STRATEGIES, share
 
 Schedule = Literal["as-is", "optimal"]
@@ -28,14 +29,17 @@ def plan(
     io: Io = "in-arena",
     sharing: Sharing = share,
     time_limit: float = 10.0,
+    views: Mapping[int, View] | None = None,
 ) -> MemoryPlan:
     """The smallest arena for `graph` with this order and in-place strategy that is found in `time_limit` seconds.
 
     `scratch` holds, per operator, the bytes of each block that only this operator uses. `sharing` says what kernels
-    allow (default: reference kernels). The plan has passed `check`. Raises UsageError for options that make no sense
-    and ModelError for graphs that cannot be planned: not in a runnable order, a tensor written twice or above 2 GiB.
+    allow (default: reference kernels). `views` maps tensors to where they lie inside others; the operators that only
+    copy between them then copy bytes onto themselves. The plan has passed `check`. Raises UsageError for options that
+    make no sense and ModelError for graphs that cannot be planned: not in a runnable order, a tensor written twice or
+    above 2 GiB.
     """
-    planner = _Planner(graph, alignment, scratch, io, sharing)
+    planner = _Planner(graph, alignment, scratch, io, sharing, views or {})
     return planner.plan(order, in_place, time_limit)
 
 
@@ -52,7 +56,7 @@ def strategies(
 
     Strategies that allow this graph the same share one solution.
     """
-    planner = _Planner(graph, alignment, scratch, io, sharing)
+    planner = _Planner(graph, alignment, scratch, io, sharing, {})
     orders: tuple[Schedule, ...] = ("as-is", "optimal")
     rows = [(order, strategy) for order in orders for strategy in STRATEGIES]
     deadline = time.monotonic() + time_limit
@@ -73,8 +77,9 @@ class _Planner:
         scratch: Sequence[Sequence[int]] | None,
         io: Io,
         sharing: Sharing,
+        views: Mapping[int, View],
     ) -> None:
-        self._graph = graph
+        self._graph, self._views = graph, views
         self._alignment, self._scratch, self._io, self._sharing = alignment, scratch, io, sharing
         self._solved: dict[tuple[Problem, str], Solution] = {}
 
@@ -91,6 +96,7 @@ class _Planner:
             alignment=self._alignment,
             scratch=self._scratch,
             io=self._io,
+            views=self._views,
         )
         found = self._translate(problem, self._solve(problem, order, time_limit), order, strategy)
         if wrong := check(self._graph, found, sharing=self._sharing, scratch=self._scratch):
@@ -114,10 +120,10 @@ class _Planner:
         spans: list[tuple[int, int] | None] = [None] * len(graph.tensors)
         end = len(graph.ops) - 1
         for number, buffer in enumerate(problem.buffers):
-            for tensor in buffer.tensors:
+            for tensor, start in zip(buffer.tensors, buffer.starts, strict=True):
                 first = position[graph.producer[tensor]] if tensor in graph.producer else -1
                 last = max((position[reader] for reader in graph.consumers.get(tensor, ())), default=first)
-                offsets[tensor] = arrangement.offsets[number]
+                offsets[tensor] = arrangement.offsets[number] + start
                 spans[tensor] = first, end if tensor in graph.outputs else last
         return MemoryPlan(
             schedule=order,
@@ -133,4 +139,5 @@ class _Planner:
             lower_bound_bytes=min(solution.bound, arrangement.bytes),
             proof=solution.proof,
             witness=solution.witness - 1,
+            views=dict(self._views),
         )

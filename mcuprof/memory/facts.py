@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mcuprof.graph import ABSENT, Graph
@@ -74,19 +74,21 @@ class Facts:
         """Whether `tensor` or a view of it leaves the graph."""
         return not self.leaving.isdisjoint(self.views[tensor])
 
-    def share(self, number: int, source: int, output: int) -> Share | None:
-        """What output `output` of operator `number` may do to the family of tensor `source`, should it die there."""
+    def share(self, number: int, source: Mapping[int, int], output: int) -> Share | None:
+        """What output `output` of operator `number` may do to bytes that die there.
+
+        `source` maps the tensors that hold these bytes to where they begin in each. A distance is from the output's
+        first byte up to the first of these bytes; negative when the output may start above it.
+        """
         op = self.graph.ops[number]
-        at = [
-            p for p, tensor in enumerate(op.inputs) if tensor in self.views and self.views[tensor] is self.views[source]
-        ]
-        found = [self.sharing(self.graph, op, self.plan.strategy, position, output) for position in at]
-        known = [share for share in found if share is not None and share.mode != "view"]
+        at = [(position, source[tensor]) for position, tensor in enumerate(op.inputs) if tensor in source]
+        found = [(self.sharing(self.graph, op, self.plan.strategy, position, output), start) for position, start in at]
+        known = [(share, start) for share, start in found if share is not None and share.mode != "view"]
         if not known or len(known) < len(found):
             return None
-        distance = self.padded(max(share.distance for share in known))
-        scratch = self.padded(max(share.scratch for share in known))
-        if any(share.mode == "exact" for share in known):
+        distance = max(self.padded(share.distance) + start for share, start in known)
+        scratch = self.padded(max(share.scratch for share, _ in known))
+        if any(share.mode == "exact" for share, _ in known):
             return None if distance else Share("exact", 0, scratch)
         return None if scratch else Share("below", distance)
 

@@ -1,8 +1,9 @@
-"""Placement as difference constraints: whoever lies lower decides how far up the other must start.
+"""Placement as difference constraints: by how many bytes may one item not start above another.
 
-Buffers that must start together are one item. For items a and b whose lifetimes meet, `apart(a, b)` is how far b must
-start above a when a starts no higher than b: a's bytes, or the distance of an overlay when a is the output and b the
-input. A placement is valid when every pair that meets satisfies one of its two constraints.
+Buffers that move together are one item: at one offset, or one behind the other as the parts of a rigid group. For two
+items with buffers whose lifetimes meet, some differences of their offsets are forbidden: open intervals, in most cases
+one that reaches from the bytes of the one below zero to the bytes of the other, less what an overlay allows. A
+placement is valid when no difference is forbidden.
 """
 
 from __future__ import annotations
@@ -19,29 +20,32 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Sized = tuple[int, int, int]  # first, last, bytes
-FREE = -1
+Span = tuple[int, int]  # an open interval
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Items to place, ascending by first moment. `below` maps (target, source) buffers to their overlay distance.
 
-    `near[item]` maps each other item that it meets to (how far the other must start above this one, how far this one
-    above the other), whichever is lower.
+    `shift` says, per buffer, how far it starts above its item. Buffers of an item either all start with it or are
+    disjoint. `near[item]` maps each other item that it meets to the forbidden values of (the other's offset − this
+    one's), ascending and apart.
     """
 
     buffers: tuple[Sized, ...]
     members: tuple[tuple[int, ...], ...]
+    shift: tuple[int, ...]
     below: Mapping[tuple[int, int], int]
-    near: tuple[Mapping[int, tuple[int, int]], ...]
+    near: tuple[Mapping[int, tuple[Span, ...]], ...]
 
     def __len__(self) -> int:
         return len(self.members)
 
     @cached_property
     def height(self) -> Ints:
-        """Bytes of each item: of its largest member."""
-        return np.array([max(self.buffers[b][2] for b in group) for group in self.members], np.int64)
+        """Bytes that each item reaches up from its offset."""
+        reach = [max(self.shift[b] + self.buffers[b][2] for b in group) for group in self.members]
+        return np.array(reach, np.int64)
 
     @cached_property
     def first(self) -> Ints:
@@ -65,8 +69,14 @@ class Layout:
 
     @cached_property
     def grain(self) -> int:
-        """A number that divides every height and distance, and so the arena of some best placement."""
-        return gcd(*(size for _, _, size in self.buffers), *self.below.values()) or 1
+        """A number that divides every height and forbidden end, and so the arena of some best placement."""
+        ends = (end for near in self.near for spans in near.values() for span in spans for end in span)
+        return gcd(*self.height.tolist(), *ends) or 1
+
+    @cached_property
+    def simple(self) -> bool:
+        """Whether of any two items that meet one is the lower, and that decides how far up the other must start."""
+        return all(len(spans) == 1 and spans[0][0] <= 0 <= spans[0][1] for near in self.near for spans in near.values())
 
     @cached_property
     def overlaps(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -74,7 +84,7 @@ class Layout:
         found = []
         for (target, source), distance in self.below.items():
             one, other = self.buffers[target], self.buffers[source]
-            shared = min(other[2], one[2] - distance)
+            shared = min(other[2], one[2] - max(0, distance))
             if self.home[target] != self.home[source] and shared > 0:
                 start, end = max(one[0], other[0]), min(one[1], other[1])
                 moments = range(bisect_left(self.moments, start), bisect_right(self.moments, end))
@@ -86,7 +96,7 @@ class Layout:
         """The most bytes held at one moment, less all that overlays may share then: no arena is smaller."""
         held = np.zeros(len(self.moments) + 1, np.int64)
         for group in self.members:
-            for start, end, size in _profile([self.buffers[b] for b in group]):
+            for start, end, size in self._profile(group):
                 held[bisect_left(self.moments, start)] += size
                 held[bisect_right(self.moments, end)] -= size
         held = held.cumsum()
@@ -94,49 +104,96 @@ class Layout:
             held[moment] -= shared
         return int(held.max(initial=0))
 
+    def _profile(self, group: tuple[int, ...]) -> list[Sized]:
+        """Spans of what an item holds: at each moment their sum."""
+        buffers = [self.buffers[b] for b in group]
+        if len(buffers) == 1 or self.stacked(group):
+            return buffers
+        cuts = sorted({moment for first, last, _ in buffers for moment in (first, last + 1)})
+        spans = []
+        for start, end in pairwise(cuts):
+            size = max((size for first, last, size in buffers if first <= start and last >= end - 1), default=0)
+            spans.append((start, end - 1, size))
+        return spans
+
+    def stacked(self, group: tuple[int, ...]) -> bool:
+        """Whether the buffers of an item are disjoint; else they all start with it."""
+        return any(self.shift[b] for b in group)
+
 
 def build_layout(
-    buffers: Sequence[Sized], below: Mapping[tuple[int, int], int], together: Sequence[Sequence[int]] = ()
+    buffers: Sequence[Sized],
+    below: Mapping[tuple[int, int], int],
+    together: Sequence[Sequence[tuple[int, int]]] = (),
+    alignment: int = 1,
 ) -> Layout:
-    """Items of (first, last, bytes) buffers; each group of `together` starts at one offset."""
-    grouped = {member for group in together for member in group}
-    members = [tuple(group) for group in together if group] + [(b,) for b in range(len(buffers)) if b not in grouped]
+    """Items of (first, last, bytes) buffers; each group of `together` is one, of (buffer, how far it starts above).
+
+    Offsets of items are multiples of `alignment`.
+    """
+    shift = [0] * len(buffers)
+    for group in together:
+        for member, above in group:
+            shift[member] = above
+    grouped = {member for group in together for member, _ in group}
+    members = [tuple(member for member, _ in group) for group in together if group]
+    members += [(b,) for b in range(len(buffers)) if b not in grouped]
     members.sort(key=lambda group: (min(buffers[b][0] for b in group), group))
     home = {b: item for item, group in enumerate(members) for b in group}
-    near: list[dict[int, tuple[int, int]]] = [{} for _ in members]
+    spans: dict[tuple[int, int], set[Span]] = {}
     alive: list[int] = []
     for b in sorted(range(len(buffers)), key=lambda number: buffers[number][0]):
         alive = [other for other in alive if buffers[other][1] >= buffers[b][0]]
         for other in alive:
             if home[b] != home[other]:
-                above = min(buffers[b][2], below.get((b, other), buffers[b][2]))
-                under = min(buffers[other][2], below.get((other, b), buffers[other][2]))
-                known = near[home[b]].get(home[other], (FREE, FREE))
-                above, under = max(above, known[0]), max(under, known[1])
-                near[home[b]][home[other]] = above, under
-                near[home[other]][home[b]] = under, above
+                one, two = (b, other) if home[b] < home[other] else (other, b)
+                span = _forbidden(buffers, shift, below, one, two, alignment)
+                if span[0] < span[1]:
+                    spans.setdefault((home[one], home[two]), set()).add(span)
         alive.append(b)
-    return Layout(tuple(buffers), tuple(members), below, tuple(near))
+    near: list[dict[int, tuple[Span, ...]]] = [{} for _ in members]
+    for (item, other), found in spans.items():
+        near[item][other] = _merged(found)
+        near[other][item] = tuple((-high, -low) for low, high in reversed(near[item][other]))
+    return Layout(tuple(buffers), tuple(members), tuple(shift), below, tuple(near))
+
+
+def _forbidden(
+    buffers: Sequence[Sized],
+    shift: Sequence[int],
+    below: Mapping[tuple[int, int], int],
+    one: int,
+    two: int,
+    alignment: int,
+) -> Span:
+    """What the item of buffer `two` may not start above that of `one`; widened to multiples of the alignment."""
+    above = min(buffers[one][2], below.get((one, two), buffers[one][2]))
+    under = min(buffers[two][2], below.get((two, one), buffers[two][2]))
+    apart = shift[one] - shift[two]
+    return (apart - under) // alignment * alignment, -(-(apart + above) // alignment) * alignment
+
+
+def _merged(spans: set[Span]) -> tuple[Span, ...]:
+    """Open intervals as few that are apart; two that only touch leave the point between them."""
+    found: list[Span] = []
+    for low, high in sorted(spans):
+        if found and low < found[-1][1]:
+            found[-1] = found[-1][0], max(high, found[-1][1])
+        else:
+            found.append((low, high))
+    return tuple(found)
 
 
 def demand(layout: Layout) -> Ints:
     """Bytes that each item holds at each of `moments`: [items, moments]."""
     found = np.zeros((len(layout), len(layout.moments)), np.int64)
     for item, group in enumerate(layout.members):
+        stacked = layout.stacked(group)
         for b in group:
             first, last, size = layout.buffers[b]
             held = found[item, bisect_left(layout.moments, first) : bisect_right(layout.moments, last)]
-            np.maximum(held, size, out=held)
+            if stacked:
+                held += size
+            else:
+                np.maximum(held, size, out=held)
     return found
-
-
-def _profile(buffers: Sequence[Sized]) -> list[Sized]:
-    """Disjoint spans of what buffers that start at one offset hold together: at each moment the largest of them."""
-    if len(buffers) == 1:
-        return list(buffers)
-    cuts = sorted({moment for first, last, _ in buffers for moment in (first, last + 1)})
-    spans = []
-    for start, end in pairwise(cuts):
-        size = max((size for first, last, size in buffers if first <= start and last >= end - 1), default=0)
-        spans.append((start, end - 1, size))
-    return spans

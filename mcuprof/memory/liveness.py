@@ -31,22 +31,20 @@ def saved_bytes(problem: Problem, step: Step, dying: Container[int]) -> int:
     The target of an overlay covers its sources only above the smallest distance, inputs are disjoint from each other,
     and so are outputs; a target that must start where its source starts takes one source. Grows with `dying`.
     """
-    if not step.overlays:
-        return 0
-    buffers = problem.buffers
     total = 0
     sources: set[int] = set()
-    for target in step.outputs:
-        usable = [item for item in step.overlays if item.target == target and item.source in dying]
+    for output in dict.fromkeys(overlay.output for overlay in step.overlays):
+        usable = {item.source: item for item in step.overlays if item.output == output and item.source in dying}
         if not usable:
             continue
-        sources |= {item.source for item in usable}
+        sources |= usable.keys()
         covered = [
-            min(buffers[item.source].bytes, buffers[target].bytes - item.distance) - item.scratch for item in usable
+            min(problem.buffers[source].bytes, item.written - item.lead) - item.scratch
+            for source, item in usable.items()
         ]
-        room = buffers[target].bytes - min(item.distance for item in usable)
-        total += max(covered) if all(item.exact for item in usable) else min(room, sum(covered))
-    return min(total, sum(buffers[source].bytes for source in sources))
+        room = max(item.written - item.lead for item in usable.values())
+        total += max(covered) if all(item.exact for item in usable.values()) else min(room, sum(covered))
+    return min(total, sum(problem.buffers[source].bytes for source in sources))
 
 
 def footprints(problem: Problem, order: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from mcuprof.errors import UsageError
 from mcuprof.memory import exact
-from mcuprof.memory.greedy import best_greedy
+from mcuprof.memory.greedy import best_greedy, local_search
 from mcuprof.memory.layout import Ints, Layout, build_layout
 from mcuprof.memory.problem import MAX_BUFFER_BYTES, align
 from mcuprof.memory.stacking import OutOfTimeError, Stacking
@@ -44,30 +44,37 @@ def place(
     alignment: int = 1,
     time_limit: float = 10.0,
     below: Mapping[tuple[int, int], int] | None = None,
-    together: Sequence[Sequence[int]] = (),
+    together: Sequence[Sequence[tuple[int, int]]] = (),
     floor: int = 0,
 ) -> Placement:
     """The smallest arena for `buffers` found in `time_limit` seconds; each is (first, last, bytes), last inclusive.
 
     Sizes are rounded up to `alignment` and offsets are multiples of it. `below` maps (target, source) to the bytes that
-    the target must start below the source unless they are disjoint; each group of `together` shares one offset. `floor`
-    is a lower bound the caller knows. With a `capacity` the first placement that fits it is good enough. Raises
-    UsageError for lifetimes that end before they begin, negative sizes and sizes above 2 GiB.
+    the target must start below the source unless they are disjoint. Each group of `together` moves as one: pairs of
+    (buffer, bytes that it starts above the group), where buffers either all start with the group or are disjoint parts,
+    whose sizes are not rounded up. `floor` is a lower bound the caller knows. With a `capacity` the first placement
+    that fits it is good enough. Raises UsageError for lifetimes that end before they begin, negative sizes and sizes
+    above 2 GiB.
     """
     _check(buffers, alignment, time_limit)
-    sized = [(first, last, align(size, alignment)) for first, last, size in buffers]
+    parts = {buffer: start for group in together if any(start for _, start in group) for buffer, start in group}
+    sized = [
+        (first, last, size if number in parts else align(size, alignment))
+        for number, (first, last, size) in enumerate(buffers)
+    ]
     used = [number for number, (_, _, size) in enumerate(sized) if size]
     index = {number: position for position, number in enumerate(used)}
     layout = build_layout(
         [sized[number] for number in used],
-        {(index[t], index[s]): align(d, alignment) for (t, s), d in (below or {}).items() if {t, s} <= index.keys()},
-        [[index[number] for number in group if number in index] for group in together],
+        {(index[t], index[s]): d for (t, s), d in (below or {}).items() if {t, s} <= index.keys()},
+        [[(index[number], start) for number, start in group if number in index] for group in together],
+        alignment,
     )
     placed = _solve(layout, max(floor, layout.bound), capacity or 0, time.monotonic() + time_limit)
     offsets = [0] * len(buffers)
     for group, offset in zip(layout.members, placed.offsets, strict=True):
         for member in group:
-            offsets[used[member]] = offset
+            offsets[used[member]] = offset + layout.shift[member]
     return Placement(tuple(offsets), placed.bytes, placed.bound, placed.proof, placed.nodes)
 
 
@@ -87,14 +94,17 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     Arenas are multiples of `grain`. Below `least` nothing fits; at `stuck` a try has run out of time.
     """
     grain = layout.grain
+    held = bound  # what the checker can see; that arenas are multiples of the grain is the search's word
     bound = least = align(bound, grain)
     best = best_greedy(layout, max(bound, capacity))
     needed = _needed(layout, best)
     if needed == bound or len(layout) > MAX_ITEMS:
-        return Placement(tuple(best.tolist()), needed, bound, "bound")
+        return Placement(tuple(best.tolist()), needed, bound, "bound" if bound == held else "search")
+    if not layout.simple:
+        return _improved(layout, best, bound, held, capacity, deadline)
     search = Stacking(layout)
-    # With the extra installed, half of the time is left for it.
-    own_deadline = deadline - (deadline - time.monotonic()) / 2 if exact.available() else deadline
+    # What the own search finds it finds early: with the extra installed, most of the time is left for that.
+    own_deadline = deadline - 0.75 * (deadline - time.monotonic()) if exact.available() else deadline
     stuck: int | None = None
     step = 0
     while max(least, capacity + 1) <= needed - grain:
@@ -115,8 +125,19 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     if max(least, capacity + 1) <= needed - grain and exact.available() and time.monotonic() < deadline:
         best, least = exact.improve(layout, best, least, capacity, deadline - time.monotonic())
         needed = _needed(layout, best)
-    proof: Literal["bound", "search"] = "bound" if least == bound else "search"
+    proof: Literal["bound", "search"] = "bound" if least == held else "search"
     return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
+
+
+def _improved(layout: Layout, best: Ints, bound: int, held: int, capacity: int, deadline: float) -> Placement:
+    """Rigid groups with others between their parts: local search, then the extra where it is installed."""
+    own_deadline = deadline - (deadline - time.monotonic()) * (0.75 if exact.available() else 0)
+    best = local_search(layout, best, max(bound, capacity), own_deadline)
+    least = bound
+    if _needed(layout, best) > max(bound, capacity) and exact.available() and time.monotonic() < deadline:
+        best, least = exact.improve(layout, best, bound, capacity, deadline - time.monotonic())
+    needed = _needed(layout, best)
+    return Placement(tuple(best.tolist()), needed, min(least, needed), "bound" if least == held else "search")
 
 
 def _needed(layout: Layout, offsets: Ints) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+from mcuprof.memory.views import View
 
 Span = tuple[int, int]
 
@@ -16,6 +19,7 @@ class MemoryPlan:
     the graph's inputs and outputs under `io="outside"`). Lifetimes are first and last position, inclusive; graph inputs
     begin at −1. `scratch` holds per operator its blocks as (offset, bytes): the ones asked for, then what an in-place
     kernel needs. `footprints` holds per position the least bytes in use under the strategy; no placement can use less.
+    `views` are tensors that lie inside others, whose rows then die one after the other.
     """
 
     schedule: Literal["as-is", "optimal"]
@@ -31,6 +35,7 @@ class MemoryPlan:
     lower_bound_bytes: int
     proof: Literal["bound", "search"]
     witness: int
+    views: Mapping[int, View] = field(default_factory=dict)
 
     @property
     def optimal(self) -> bool:

@@ -1,18 +1,20 @@
 """The abstract problem behind every memory plan: buffers, the steps that write and read them, and who may share bytes.
 
 Everything that a runtime or a file knows has been asked before; from here on there are only numbers. Step 0 stands for
-the caller, who writes the graph inputs; step k + 1 is operator k. Tensors that are views of each other (`alias`) are
-one buffer. Constants and state kept between inferences take no part.
+the caller, who writes the graph inputs; step k + 1 is operator k. Tensors that are the same bytes (`alias`) are one
+buffer; tensors that lie inside one another are a rigid group of buffers, cut where the lives of their bytes differ.
+Constants and state kept between inferences take no part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mcuprof.errors import ModelError, UsageError
 from mcuprof.graph import ABSENT, Graph, Op
+from mcuprof.memory.views import View, blocks, parts, whole
 from mcuprof.ops.sharing import STRATEGIES, Share
 
 MAX_BUFFER_BYTES = 2 * 1024**3
@@ -35,15 +37,16 @@ class Sharing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A block of `bytes` (aligned up) for `tensors`, which are views of one another.
+    """A block of `bytes` (aligned up), or a part of a rigid group, for `tensors` that are the same bytes there.
 
-    `producer` is the step that writes it, `consumers` the steps that read it, ascending; `leaves` when it must survive
-    the last step.
+    `starts` says where each of them begins, in bytes from the buffer's own start. `producer` is the step that writes
+    the buffer, `consumers` the steps that read it, ascending; `leaves` when it must survive the last step.
     """
 
     name: str
     bytes: int
     tensors: tuple[int, ...]
+    starts: tuple[int, ...]
     producer: int
     consumers: tuple[int, ...]
     leaves: bool
@@ -53,15 +56,20 @@ class Buffer:
 class Overlay:
     """Buffer `target`, written by a step, may lie on buffer `source` where that step is the last to read it.
 
-    The target then starts with the source (`exact`) or at least `distance` bytes below it; else the two are disjoint.
-    `scratch` bytes are needed beside them when they do share. All numbers are aligned up.
+    The target then starts with the source (`exact`) or at least `distance` bytes below it (above it, when negative);
+    else the two are disjoint. `scratch` bytes are needed beside them when they do share. Both may be parts: then the
+    step's output `output` of `written` bytes starts at least `lead` bytes below the source. Distances are aligned up
+    for whole tensors.
     """
 
     source: int
     target: int
     distance: int
     exact: bool
-    scratch: int = 0
+    scratch: int
+    output: int
+    written: int
+    lead: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +85,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Buffers and steps; equal problems have equal plans. Offsets are multiples of `alignment`."""
+    """Buffers and steps; equal problems have equal plans. Offsets are multiples of `alignment`.
+
+    `rigid` holds the groups of buffers that move as one, as (buffer, bytes from the group's start).
+    """
 
     buffers: tuple[Buffer, ...]
     steps: tuple[Step, ...]
     alignment: int
+    rigid: tuple[tuple[tuple[int, int], ...], ...] = ()
 
     @property
     def shares(self) -> bool:
@@ -102,32 +114,33 @@ def build_problem(
     alignment: int = 1,
     scratch: Sequence[Sequence[int]] | None = None,
     io: Io = "in-arena",
+    views: Mapping[int, View] | None = None,
 ) -> Problem:
     """The planning problem of `graph` under in-place `strategy`.
 
     `scratch` holds, per operator, the bytes of each block that only this operator uses. With `io="outside"` graph
-    inputs and outputs live in the caller's memory. Raises UsageError for options that make no sense and ModelError for
-    graphs that cannot run in file order, write a tensor twice or hold one above 2 GiB.
+    inputs and outputs live in the caller's memory. `views` are tensors that lie inside others. Raises UsageError for
+    options that make no sense and ModelError for graphs that cannot run in file order, write a tensor twice or hold one
+    above 2 GiB.
     """
     _check_options(graph, strategy, alignment, scratch, io)
     planned = _planned(graph, io)
     _check_graph(graph, planned)
-    find = _views(graph, planned, strategy, sharing)
-    groups: dict[int, list[int]] = {}
-    for tensor in planned:
-        groups.setdefault(find(tensor), []).append(tensor)
-    index = {tensor: number for number, group in enumerate(groups.values()) for tensor in group}
-    buffers = tuple(_buffer(graph, tuple(group), alignment) for group in groups.values())
+    buffers, rigid = _buffers(graph, planned, strategy, sharing, alignment, views or {})
     scratch = scratch or [()] * len(graph.ops)
-    loaded = tuple(number for number, buffer in enumerate(buffers) if buffer.producer == 0)
-    steps = [Step((), loaded, (), (), ())]
-    for number, (op, after) in enumerate(zip(graph.ops, _predecessors(graph), strict=True)):
-        inputs = tuple(dict.fromkeys(index[t] for t in op.inputs if t in index))
-        outputs = tuple(dict.fromkeys(index[t] for t in op.outputs if t in index and index[t] not in inputs))
-        overlays = _overlays(graph, op, strategy, sharing, index, buffers, alignment)
-        blocks = tuple(align(size, alignment) for size in scratch[number] if size)
-        steps.append(Step(inputs, outputs, blocks, overlays, after))
-    return Problem(buffers, tuple(steps), alignment)
+    reads: list[list[int]] = [[] for _ in range(len(graph.ops) + 1)]
+    writes: list[list[int]] = [[] for _ in range(len(graph.ops) + 1)]
+    for number, buffer in enumerate(buffers):
+        writes[buffer.producer].append(number)
+        for reader in buffer.consumers:
+            reads[reader].append(number)
+    overlay = _Overlays(graph, strategy, sharing, buffers, rigid, alignment)
+    steps = [Step((), tuple(writes[0]), (), (), ())]
+    for number, after in enumerate(_predecessors(graph)):
+        sizes = tuple(align(size, alignment) for size in scratch[number] if size)
+        inputs, outputs = tuple(reads[number + 1]), tuple(writes[number + 1])
+        steps.append(Step(inputs, outputs, sizes, overlay.of(number, inputs, outputs), after))
+    return Problem(buffers, tuple(steps), alignment, rigid)
 
 
 def _check_options(
@@ -191,35 +204,47 @@ def _op_name(number: int, op: Op) -> str:
     return f"operator {number} ({op.kind})"
 
 
-def _views(graph: Graph, planned: dict[int, None], strategy: str, sharing: Sharing) -> Callable[[int], int]:
-    """A function from each planned tensor to the one that stands for all its views."""
-    parent = {tensor: tensor for tensor in planned}
+def _buffers(
+    graph: Graph,
+    planned: dict[int, None],
+    strategy: str,
+    sharing: Sharing,
+    alignment: int,
+    views: Mapping[int, View],
+) -> tuple[tuple[Buffer, ...], tuple[tuple[tuple[int, int], ...], ...]]:
+    """Buffers, and which of them are rigid groups. Only with `views` do the bytes of a tensor differ in their lives."""
+    buffers: list[Buffer] = []
+    rigid = []
+    for starts in blocks(graph, planned, views, _same_bytes(graph, planned, strategy, sharing)):
+        pieces = parts(graph, starts) if views else whole(graph, starts)
+        if len(pieces) > 1:
+            rigid.append(tuple((len(buffers) + number, piece.start) for number, piece in enumerate(pieces)))
+        total = align(pieces[-1].stop, alignment)
+        for piece in pieces:
+            stop = total if piece is pieces[-1] else piece.stop
+            buffers.append(
+                Buffer(
+                    name=graph.tensors[piece.tensors[0]].name,
+                    bytes=stop - piece.start,
+                    tensors=piece.tensors,
+                    starts=tuple(starts[tensor] - piece.start for tensor in piece.tensors),
+                    producer=piece.producer,
+                    consumers=piece.consumers,
+                    leaves=piece.leaves,
+                )
+            )
+    return tuple(buffers), tuple(rigid)
 
-    def find(tensor: int) -> int:
-        while parent[tensor] != tensor:
-            tensor = parent[tensor]
-        return tensor
 
+def _same_bytes(graph: Graph, planned: dict[int, None], strategy: str, sharing: Sharing) -> Iterator[tuple[int, int]]:
+    """(input, output) wherever the output is the input under another shape."""
     for op in graph.ops:
         for position, source in enumerate(op.inputs):
             for output, target in enumerate(op.outputs):
-                if source in parent and target in parent and find(source) != find(target):
+                if source in planned and target in planned and source != target:
                     share = sharing(graph, op, strategy, position, output)
                     if share is not None and share.mode == "view":
-                        parent[find(target)] = find(source)
-    return find
-
-
-def _buffer(graph: Graph, tensors: tuple[int, ...], alignment: int) -> Buffer:
-    readers = sorted({op + 1 for tensor in tensors for op in graph.consumers.get(tensor, ())})
-    return Buffer(
-        name=graph.tensors[tensors[0]].name,
-        bytes=max(align(graph.tensors[tensor].nbytes, alignment) for tensor in tensors),
-        tensors=tensors,
-        producer=min(graph.producer.get(tensor, -1) + 1 for tensor in tensors),
-        consumers=tuple(readers),
-        leaves=any(tensor in graph.outputs for tensor in tensors),
-    )
+                        yield source, target
 
 
 def _predecessors(graph: Graph) -> list[tuple[int, ...]]:
@@ -240,45 +265,58 @@ def _predecessors(graph: Graph) -> list[tuple[int, ...]]:
     return found
 
 
-def _overlays(
-    graph: Graph,
-    op: Op,
-    strategy: str,
-    sharing: Sharing,
-    index: dict[int, int],
-    buffers: tuple[Buffer, ...],
-    alignment: int,
-) -> tuple[Overlay, ...]:
-    """What `op` may lay on its inputs, leaving out what saves nothing and inputs that outlive every step."""
-    found = []
-    positions: dict[int, list[int]] = {}
-    for position, tensor in enumerate(op.inputs):
-        if tensor in index and not buffers[index[tensor]].leaves:
-            positions.setdefault(index[tensor], []).append(position)
-    for output, tensor in enumerate(op.outputs):
-        for source, readers in positions.items():
-            if tensor not in index or index[tensor] == source:
-                continue
-            shares = [sharing(graph, op, strategy, position, output) for position in readers]
-            overlay = _strictest(shares, source, index[tensor], alignment)
-            if overlay is not None and saving(overlay, buffers) > 0:
-                found.append(overlay)
-    return tuple(found)
+class _Overlays:
+    """What operators may lay on their inputs, leaving out what saves nothing and inputs that outlive every step."""
 
+    def __init__(
+        self,
+        graph: Graph,
+        strategy: str,
+        sharing: Sharing,
+        buffers: tuple[Buffer, ...],
+        rigid: tuple[tuple[tuple[int, int], ...], ...],
+        alignment: int,
+    ) -> None:
+        self.graph, self.strategy, self.sharing = graph, strategy, sharing
+        self.buffers, self.alignment = buffers, alignment
+        self.group = {number: position for position, group in enumerate(rigid) for number, _ in group}
 
-def _strictest(shares: list[Share | None], source: int, target: int, alignment: int) -> Overlay | None:
-    """One answer for an input that is read at several positions; None unless all agree that sharing is safe."""
-    agreed = [share for share in shares if share is not None and share.mode != "view"]
-    exact = any(share.mode == "exact" for share in agreed)
-    if len(agreed) < len(shares):
-        return None
-    distance, scratch = max(share.distance for share in agreed), max(share.scratch for share in agreed)
-    if (exact and distance) or (scratch and not exact):
-        return None
-    return Overlay(source, target, align(distance, alignment), exact, align(scratch, alignment))
+    def of(self, number: int, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[Overlay, ...]:
+        """Those of operator `number`, which reads and writes these buffers."""
+        op = self.graph.ops[number]
+        found: list[Overlay] = []
+        for output, tensor in enumerate(op.outputs):
+            targets = [target for target in outputs if tensor in self.buffers[target].tensors]
+            for source in inputs if targets else ():
+                if not self.buffers[source].leaves and not self._tied(source, targets[0]):
+                    found += self._pair(op, output, targets, source)
+        return tuple(overlay for overlay in found if saving(overlay, self.buffers) > 0)
+
+    def _tied(self, source: int, target: int) -> bool:
+        return source == target or (source in self.group and self.group[source] == self.group.get(target))
+
+    def _pair(self, op: Op, output: int, targets: list[int], source: int) -> Iterator[Overlay]:
+        """One answer for an input that is read at several positions; none unless all agree that sharing is safe."""
+        starts = dict(zip(self.buffers[source].tensors, self.buffers[source].starts, strict=True))
+        read = [(position, starts[tensor]) for position, tensor in enumerate(op.inputs) if tensor in starts]
+        shares = [(self.sharing(self.graph, op, self.strategy, position, output), start) for position, start in read]
+        agreed = [(share, start) for share, start in shares if share is not None and share.mode != "view"]
+        if not agreed or len(agreed) < len(shares):
+            return
+        exact = any(share.mode == "exact" for share, _ in agreed)
+        lead = max(align(share.distance, self.alignment) - start for share, start in agreed)
+        scratch = align(max(share.scratch for share, _ in agreed), self.alignment)
+        split = source in self.group or any(target in self.group for target in targets)
+        if (exact and (lead or split)) or (scratch and not exact):
+            return
+        tensor = op.outputs[output]
+        written = sum(self.buffers[target].bytes for target in targets)
+        for target in targets:
+            inside = self.buffers[target].starts[self.buffers[target].tensors.index(tensor)]
+            yield Overlay(source, target, lead + inside, exact, scratch, output, written, max(0, lead))
 
 
 def saving(overlay: Overlay, buffers: Sequence[Buffer]) -> int:
     """Bytes that `overlay` saves at best: what both blocks cover together, less the scratch it costs."""
-    covered = min(buffers[overlay.source].bytes, buffers[overlay.target].bytes - overlay.distance)
+    covered = min(buffers[overlay.source].bytes, buffers[overlay.target].bytes - max(0, overlay.distance))
     return covered - overlay.scratch

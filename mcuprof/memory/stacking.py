@@ -1,5 +1,6 @@
 """Exact placement within a capacity: depth-first search over canonical stackings, after MiniMalloc (Moffitt, 2023).
 
+For simple layouts, in which of any two items that meet one is the lower.
 Pushing every item down as far as it goes leaves a placement in which, taken in ascending order of offset, each item
 rests on the floor or on items before it. So the search places items in ascending order of offset, each where it rests
 on those already placed. What prunes, and why it is sound:
@@ -47,7 +48,7 @@ class Stacking:
         # How far the second item of a pair that meets starts above the first, when that is the lower one.
         self._reach = np.full((len(layout), len(layout)), -_FAR)
         for item, near in enumerate(layout.near):
-            for other, (above, _) in near.items():
+            for other, ((_, above),) in near.items():
                 self._reach[item, other] = above
         span = self._alive.sum(1)
         area = layout.height * span

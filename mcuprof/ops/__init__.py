@@ -28,6 +28,7 @@ from mcuprof.ops import (
     resize,
 )
 from mcuprof.ops.operator import Operator, ShapeUnknown
+from mcuprof.ops.rows import Rows, rows_of
 
 _FAMILIES = (
     activation,
@@ -61,6 +62,12 @@ def macs(graph: Graph, op: Op) -> int:
         return operator.macs(graph, op) if operator else 0
     except (LookupError, ValueError):
         return 0
+
+
+def row_rule(graph: Graph, op: Op) -> Rows | None:
+    """How `op` runs on a stripe of rows; None where it needs the whole image."""
+    operator = OPERATORS.get(op.kind)
+    return rows_of(operator.rows if operator else None, graph, op)
 
 
 def total_macs(graph: Graph) -> int:
@@ -119,4 +126,15 @@ def _list(shapes: tuple[Shape, ...]) -> str:
     return ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)
 
 
-__all__ = ["OPERATORS", "Operator", "is_known", "macs", "output_shapes", "parameters", "propagate_shapes", "total_macs"]
+__all__ = [
+    "OPERATORS",
+    "Operator",
+    "Rows",
+    "is_known",
+    "macs",
+    "output_shapes",
+    "parameters",
+    "propagate_shapes",
+    "row_rule",
+    "total_macs",
+]

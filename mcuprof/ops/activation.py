@@ -8,13 +8,13 @@ values. Float functions are those of the C library.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
-from mcuprof.ops import libm, numerics, sigmoid16
+from mcuprof.ops import libm, mlas, numerics, sigmoid16
 from mcuprof.ops.elementwise import by_table
 from mcuprof.ops.kernel import (
     Array,
@@ -33,6 +33,7 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.operator import Operator, broadcast, same_shape
+from mcuprof.ops.rows import pointwise_rows
 
 FloatFunction = Callable[[Array], Array]
 IntegerKernel = Callable[[Graph, Tensor, Tensor], Callable[[Array], Array]]
@@ -206,11 +207,14 @@ _INTEGER: dict[str, IntegerKernel] = {
 }
 
 
+_MLAS: Mapping[str, Callable[[Array], Array]] = {"LOGISTIC": mlas.logistic, "TANH": mlas.tanh}
+
+
 def _prepare(kind: str, graph: Graph, op: Op) -> Kernel:
     x, out = graph.input(op, 0), graph.output(op)
     dtype = storage(out.dtype)
     if is_float(x):
-        function = _FLOAT[kind]
+        function = (_MLAS.get(kind) if is_onnx(graph) else None) or _FLOAT[kind]
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
             with np.errstate(all="ignore"):
@@ -299,9 +303,9 @@ def prepare_cast(graph: Graph, op: Op) -> Kernel:
 
 POINTWISE = (*_FLOAT, "LEAKY_RELU", "PRELU", "CAST", "LOGICAL_NOT")
 OPERATORS = (
-    *(Operator(kind, same_shape, kernel=partial(_prepare, kind)) for kind in _FLOAT),
-    Operator("LEAKY_RELU", same_shape, kernel=prepare_leaky_relu),
-    Operator("PRELU", broadcast, kernel=prepare_prelu),
+    *(Operator(kind, same_shape, kernel=partial(_prepare, kind), rows=pointwise_rows) for kind in _FLOAT),
+    Operator("LEAKY_RELU", same_shape, kernel=prepare_leaky_relu, rows=pointwise_rows),
+    Operator("PRELU", broadcast, kernel=prepare_prelu, rows=pointwise_rows),
     Operator("CAST", same_shape, kernel=prepare_cast),
     Operator("LOGICAL_NOT", same_shape, kernel=lambda graph, op: lambda inputs: (np.logical_not(inputs[0]),)),
     Operator("ZEROS_LIKE", same_shape, kernel=lambda graph, op: lambda inputs: (np.zeros_like(inputs[0]),)),

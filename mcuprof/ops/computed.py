@@ -39,6 +39,8 @@ def at_run_time(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
     """A kernel that takes its quantization from its inputs. Raises NoKernel for operators without such inputs."""
     if op.source in ("QuantizeLinear", "DequantizeLinear"):
         return _dequantize(graph, op) if op.source == "DequantizeLinear" else _quantize(graph, op)
+    if op.source in ("ConvInteger", "MatMulInteger"):
+        return _whole_sums(prepare, graph, op)
     if op.source not in _PARAMETERS or len(op.inputs) < 9:
         raise NoKernel("integers without quantization")
 
@@ -50,6 +52,27 @@ def at_run_time(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
         if op.source == "QLinearConv":
             quantized = _with_constants(quantized, op, inputs, (1, 2))
         return prepare(quantized, op)(inputs)
+
+    return run
+
+
+def _whole_sums(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
+    """ConvInteger, MatMulInteger: int32 sums, (x − zero point) · (w − zero point); the zero points are inputs 3 and 4.
+
+    Quantized with a scale of 1, the operators' kernels give the sums as they are to an int32 output without scale.
+    """
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        tensors = list(graph.tensors)
+        for position in (0, 1):
+            zero = inputs[3 + position] if len(inputs) > 3 + position else None
+            zeros = (0,) if zero is None else tuple(int(value) for value in zero.reshape(-1))
+            known = Quantization((1.0,) * len(zeros), zeros)
+            tensors[op.inputs[position]] = replace(tensors[op.inputs[position]], quantization=known)
+        operands = replace(op, inputs=op.inputs[:2])
+        constants = (1,) if op.source == "ConvInteger" else ()
+        quantized = _with_constants(replace(graph, tensors=tuple(tensors)), operands, inputs, constants)
+        return prepare(quantized, operands)(inputs[:2])
 
     return run
 

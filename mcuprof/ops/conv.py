@@ -10,6 +10,7 @@ from mcuprof.graph import Graph, Op, Shape
 from mcuprof.ops.convolve import prepare_conv, prepare_transpose_conv
 from mcuprof.ops.geometry import kernel_size, spatial, window, window_size
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers
+from mcuprof.ops.rows import window_rows
 
 
 def conv_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -51,7 +52,7 @@ def transpose_conv_macs(graph: Graph, op: Op) -> int:
 
 
 OPERATORS = (
-    Operator("CONV_2D", conv_shapes, conv_macs, prepare_conv),
-    Operator("DEPTHWISE_CONV_2D", conv_shapes, conv_macs, prepare_conv),
+    Operator("CONV_2D", conv_shapes, conv_macs, prepare_conv, window_rows),
+    Operator("DEPTHWISE_CONV_2D", conv_shapes, conv_macs, prepare_conv, window_rows),
     Operator("TRANSPOSE_CONV", transpose_conv_shapes, transpose_conv_macs, prepare_transpose_conv),
 )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops import mlas
 from mcuprof.ops.computed import with_computed_weights
 from mcuprof.ops.geometry import Window, window
 from mcuprof.ops.kernel import (
@@ -23,8 +24,10 @@ from mcuprof.ops.kernel import (
     Kernel,
     NoKernel,
     Rescaler,
+    as_sums,
     clamp_float,
     divisor_of,
+    gives_sums,
     is_float,
     is_onnx,
     matmul_type,
@@ -85,17 +88,22 @@ def prepare_transpose_conv(graph: Graph, op: Op) -> Kernel:
         zero = zero_of(x)
         finish = _finish(graph, op, x, out, bias_at, bound, kind, False)
     taps = weights.astype(kind)
+    sums: Sums = float_sums(graph) if is_float(x) else "exact"
+    scattered = np.ascontiguousarray(taps.transpose(2, 0, 1, 3)).reshape(w.in_c, -1)
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
         real = _to_nhwc(inputs[x_at], nchw).astype(kind) - kind(zero)
         height = max((w.in_h - 1) * w.stride_h + w.kernel_h, w.pad_top + w.out_h)
         width = max((w.in_w - 1) * w.stride_w + w.kernel_w, w.pad_left + w.out_w)
         acc = np.zeros((w.batch, height, width, w.out_c), kind)
+        if sums == "mlas":
+            whole = np.stack([product(image.reshape(-1, w.in_c), scattered, sums) for image in real])
+            products = whole.reshape(*real.shape[:3], w.kernel_h, w.kernel_w, w.out_c)
         for row in range(w.kernel_h):
             for column in range(w.kernel_w):
                 rows = slice(row, row + (w.in_h - 1) * w.stride_h + 1, w.stride_h)
                 columns = slice(column, column + (w.in_w - 1) * w.stride_w + 1, w.stride_w)
-                acc[:, rows, columns] += real @ taps[row, column]
+                acc[:, rows, columns] += products[:, :, :, row, column] if sums == "mlas" else real @ taps[row, column]
         acc = acc[:, w.pad_top : w.pad_top + w.out_h, w.pad_left : w.pad_left + w.out_w]
         return (_from_nhwc(finish(acc), nchw, out),)
 
@@ -168,6 +176,8 @@ def _finish(
     bias_tensor = graph.tensor(op, bias_at)
     narrow = not depthwise and op.kind == "CONV_2D" and (bias_tensor is None or bias_tensor.dtype is DType.INT32)
     wide = x.dtype is DType.INT16 and not narrow
+    if gives_sums(x, out):
+        return as_sums
     rescale = rescaler(graph, conv_multiplier(graph, x, graph.input(op, 1), out), target(op, out), bound, wide=wide)
 
     def finish(acc: Array) -> Array:
@@ -234,7 +244,7 @@ def _tap(frame: Array, w: Window, tap: int) -> Array:
 def _full(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumulate:
     """One product of the patches [pixels, taps·C] (MLAS: [pixels, C·taps]) with the weights in the same order."""
     taps = w.kernel_h * w.kernel_w
-    channels_first = sums == "fused"
+    channels_first = sums == "mlas"
     matrix = np.ascontiguousarray((weights.swapaxes(0, 1) if channels_first else weights).reshape(-1, w.out_c))
     shape = (w.batch, w.out_h, w.out_w, w.out_c)
 
@@ -248,8 +258,10 @@ def _full(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumul
             by_tap = patches.swapaxes(-1, -2) if channels_first else patches
             for tap in range(taps):
                 by_tap[:, :, :, tap] = _tap(frame, w, tap)
-        rows = patches.reshape(-1, taps * w.in_c)
-        return product(rows, matrix, sums).reshape(shape)
+        if sums == "mlas":  # image by image: how it adds depends on the number of pixels
+            images = patches.reshape(w.batch, -1, taps * w.in_c)
+            return np.stack([product(image, matrix, sums) for image in images]).reshape(shape)
+        return product(patches.reshape(-1, taps * w.in_c), matrix, sums).reshape(shape)
 
     return accumulate
 
@@ -270,15 +282,16 @@ def _grouped(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accu
 def _depthwise(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumulate:
     """One multiply-add per tap; output channel oc reads input channel oc // multiplier."""
     multiplier = w.out_c // w.in_c
+    if sums == "mlas":
+        if multiplier > 1:
+            return _grouped(w, weights[:, None], kind, sums)
+        taps = range(w.kernel_h * w.kernel_w)
+        return lambda frame: mlas.quads([_tap(frame, w, tap) for tap in taps], list(weights))
 
     def accumulate(frame: Array) -> Array:
         if multiplier > 1:
             frame = np.repeat(frame, multiplier, axis=-1)
         total = _tap(frame, w, 0) * weights[0]
-        if sums == "fused":
-            for tap in range(1, w.kernel_h * w.kernel_w):
-                total = (_tap(frame, w, tap) * weights[tap].astype(np.float64) + total).astype(np.float32)
-            return total
         term = np.empty_like(total)
         for tap in range(1, w.kernel_h * w.kernel_w):
             np.multiply(_tap(frame, w, tap), weights[tap], out=term)

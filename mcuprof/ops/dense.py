@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Shape, Tensor
+from mcuprof.ops import mlas
 from mcuprof.ops.convolve import conv_multiplier
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
     Kernel,
     NoKernel,
+    Rescaler,
+    as_sums,
     clamp_float,
     divisor_of,
+    gives_sums,
     is_float,
     is_onnx,
     matmul_type,
@@ -30,7 +34,7 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.operator import InputShapes, Operator
-from mcuprof.ops.sums import Sums, float_sums, product
+from mcuprof.ops.sums import DEQUANTIZED, Sums, float_sums, product
 
 
 def fully_connected_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -89,24 +93,35 @@ def prepare_fully_connected(graph: Graph, op: Op) -> Kernel:
         if bias_tensor is not None:
             bound += float(np.abs(bias_tensor.array().astype(np.float64)).max(initial=0.0))
         kind = matmul_type(bound)
-        multiplier = dense_multiplier(graph, x, w, out)
-        rescale = rescaler(graph, multiplier, target(op, out), bound, wide=x.dtype is DType.INT16)
+        rescale = _rescale(graph, op, x, w, out, bound)
     fixed = _matrix(w.array(), w, transposed, kind) if w.is_constant else None
     bias = None if bias_tensor is None else bias_tensor.array().reshape(-1).astype(kind)
     zero = 0 if is_float(x) else zero_of(x)
     sums: Sums = float_sums(graph) if is_float(x) else "exact"
+    start = bias if sums == "mlas" and op.source == "Gemm" else None  # a Gemm begins with its bias
+    packed = w.is_constant and not op.integer(DEQUANTIZED)
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
         matrix = fixed if fixed is not None else _matrix(inputs[1], w, transposed, kind)
         rows = inputs[0].reshape(-1, depth).astype(kind)
         if zero:
             rows -= zero
-        acc = product(rows, matrix, sums)
-        if bias is not None:
+        if sums == "mlas":
+            acc = mlas.dense(rows, matrix, start, packed=packed, transposed=not transposed)
+        else:
+            acc = product(rows, matrix, sums)
+        if bias is not None and start is None:
             acc += bias
         return ((clamp_float(op, acc) if is_float(x) else rescale(acc)).reshape(out.shape),)
 
     return run
+
+
+def _rescale(graph: Graph, op: Op, x: Tensor, weights: Tensor, out: Tensor, bound: float) -> Rescaler:
+    if gives_sums(x, out):
+        return as_sums
+    multiplier = dense_multiplier(graph, x, weights, out)
+    return rescaler(graph, multiplier, target(op, out), bound, wide=x.dtype is DType.INT16)
 
 
 def dense_multiplier(graph: Graph, x: Tensor, weights: Tensor, out: Tensor) -> Array:
@@ -147,8 +162,7 @@ def prepare_batch_matmul(graph: Graph, op: Op) -> Kernel:
     inner = x.shape[-2 if flip_x else -1] if len(x.shape) > 1 else x.shape[0]
     bound = float(inner) * span(x) * span(y)
     kind = matmul_type(bound)
-    multiplier = dense_multiplier(graph, x, y, out)
-    rescale = rescaler(graph, multiplier, target(op, out), bound, wide=x.dtype is DType.INT16)
+    rescale = _rescale(graph, op, x, y, out, bound)
     zero_x, zero_y = kind(zero_of(x)), kind(zero_of(y))
 
     def run(inputs: Inputs) -> tuple[Array, ...]:

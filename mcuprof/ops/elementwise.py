@@ -33,6 +33,7 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.operator import Operator, broadcast
+from mcuprof.ops.rows import pointwise_rows
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -249,4 +250,4 @@ _KERNELS: dict[str, Prepare] = {
 }
 
 ELEMENTWISE = tuple(_KERNELS)
-OPERATORS = tuple(Operator(kind, broadcast, kernel=prepare) for kind, prepare in _KERNELS.items())
+OPERATORS = tuple(Operator(kind, broadcast, kernel=prepare, rows=pointwise_rows) for kind, prepare in _KERNELS.items())

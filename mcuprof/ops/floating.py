@@ -14,6 +14,7 @@ import numpy as np
 from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, Prepare, limits, storage
 from mcuprof.ops.quantize import along_axis
+from mcuprof.ops.sums import DEQUANTIZED
 
 
 def is_float_island(op: Op) -> bool:
@@ -21,7 +22,7 @@ def is_float_island(op: Op) -> bool:
 
     Its sums round in float32, which decides ties otherwise than an integer sum does.
     """
-    return op.source in ("Conv", "Gemm", "MatMul")
+    return op.source in ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
@@ -30,7 +31,7 @@ def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
     if not reals:
         raise NoKernel("integers without quantization")
     tensors = tuple(_as_float(tensor) if index in reals else tensor for index, tensor in enumerate(graph.tensors))
-    kernel = prepare(replace(graph, tensors=tensors), op)
+    kernel = prepare(replace(graph, tensors=tensors), replace(op, attributes={**op.attributes, DEQUANTIZED: 1}))
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
         operands = [

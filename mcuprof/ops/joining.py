@@ -20,6 +20,7 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.operator import InputShapes, Operator, constant_integers, normalize_axis
+from mcuprof.ops.rows import joined_rows
 
 
 def concatenation_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -112,7 +113,7 @@ def _ends(inputs: Inputs, length: int, count: int) -> Sequence[int]:
 
 
 OPERATORS = (
-    Operator("CONCATENATION", concatenation_shapes, kernel=prepare_concatenation),
+    Operator("CONCATENATION", concatenation_shapes, kernel=prepare_concatenation, rows=joined_rows),
     Operator("PACK", pack_shapes, kernel=prepare_pack),
     Operator("UNPACK", unpack_shapes, kernel=prepare_unpack),
     Operator("SPLIT", split_shapes, kernel=_parts(1, 0, lambda inputs, length, count: count)),

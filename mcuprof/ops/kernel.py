@@ -170,6 +170,16 @@ def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: float, *, 
     return _float64_rescaler(factor, tie, out)
 
 
+def gives_sums(x: Tensor, out: Tensor) -> bool:
+    """True where the output takes accumulators as they are (ONNX ConvInteger, MatMulInteger) and x has its zero."""
+    return x.quantization is not None and out.dtype is DType.INT32 and out.quantization is None
+
+
+def as_sums(acc: Array) -> Array:
+    """Accumulators, which hold integers, as int32."""
+    return acc.astype(np.int64).astype(np.int32)
+
+
 def closed_form(q: Array, shift: Array, *, wide: bool) -> tuple[Array, Array, int]:
     """(factor, tie, bits) with MultiplyByQuantizedMultiplier(x) = ⌊x·factor + ½ + tie·sgn(x)⌋ for every integer x.
 

@@ -16,6 +16,7 @@ from mcuprof.ops.operator import (
     normalize_axis,
     same_shape,
 )
+from mcuprof.ops.rows import RowRule, pad_rows
 
 VIEWS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
@@ -160,4 +161,8 @@ _SHAPES: dict[str, ShapeRule] = {
     **dict.fromkeys(STORED, as_stored),
 }
 
-OPERATORS = tuple(Operator(kind, rule, kernel=moving.KERNELS.get(kind)) for kind, rule in _SHAPES.items())
+_ROWS: dict[str, RowRule] = dict.fromkeys(("PAD", "PADV2"), pad_rows)
+
+OPERATORS = tuple(
+    Operator(kind, rule, kernel=moving.KERNELS.get(kind), rows=_ROWS.get(kind)) for kind, rule in _SHAPES.items()
+)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op
-from mcuprof.ops import libm, numerics
+from mcuprof.ops import libm, mlas, numerics
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, is_float, is_onnx, scale_of, storage, zero_of
 from mcuprof.ops.operator import Operator, same_shape
 
@@ -33,6 +33,8 @@ def prepare_softmax(graph: Graph, op: Op) -> Kernel:
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
             rows = np.moveaxis(inputs[0], axis, -1)
+            if is_onnx(graph):
+                return (np.ascontiguousarray(np.moveaxis(mlas.softmax(rows), -1, axis)),)
             powers = libm.exp((rows - rows.max(axis=-1, keepdims=True)) * np.float32(beta))
             return (np.ascontiguousarray(np.moveaxis(powers / _float_sum(powers), -1, axis)),)
 

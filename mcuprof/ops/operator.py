@@ -9,6 +9,7 @@ import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape
 from mcuprof.ops.kernel import Prepare
+from mcuprof.ops.rows import RowRule
 
 InputShapes = Sequence[Shape]
 ShapeRule = Callable[[Graph, Op, InputShapes], tuple[Shape, ...]]
@@ -31,13 +32,15 @@ class Operator:
     `shapes(graph, op, inputs)` gives the output shapes for the given input shapes (`()` where an input is absent); it
     raises ShapeUnknown when they depend on run-time values and ValueError when the inputs cannot be right. `macs` gives
     the multiply-accumulates of one execution with the graph's own shapes. `kernel(graph, op)` prepares its execution
-    (see `ops/kernel.py`); None where mcuprof cannot execute it.
+    (see `ops/kernel.py`); None where mcuprof cannot execute it. `rows` says how it runs on a stripe of rows
+    (`ops/rows.py`); None where it needs the whole image.
     """
 
     kind: str
     shapes: ShapeRule
     macs: MacRule = no_macs
     kernel: Prepare | None = None
+    rows: RowRule | None = None
 
 
 def constant(graph: Graph, op: Op, position: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from mcuprof.ops.geometry import Window, spatial, window, window_size
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, clamp_float, fused_range, is_float, is_onnx, storage
 from mcuprof.ops.numerics import truncating_divide
 from mcuprof.ops.operator import InputShapes, Operator
+from mcuprof.ops.rows import window_rows
 
 
 def pool_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -113,5 +114,6 @@ def _reduce(combine: np.ufunc, parts: list[Array]) -> Array:
 
 
 OPERATORS = tuple(
-    Operator(kind, pool_shapes, kernel=prepare_pool) for kind in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
+    Operator(kind, pool_shapes, kernel=prepare_pool, rows=window_rows)
+    for kind in ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
 )

@@ -1,4 +1,4 @@
-"""Changes of representation: QUANTIZE (also requantization), DEQUANTIZE, FAKE_QUANT.
+"""Changes of representation: QUANTIZE (also requantization), DEQUANTIZE, FAKE_QUANT, DynamicQuantizeLinear.
 
 Kernels: TFLite `reference/quantize.h`, `reference/requantize.h`, `reference/dequantize.h`; ONNX QuantizeLinear rounds
 halves to even.
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mcuprof.graph import Graph, Op, Tensor
+from mcuprof.graph import Graph, Op, Shape, Tensor
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -28,7 +28,8 @@ from mcuprof.ops.kernel import (
     zero_of,
 )
 from mcuprof.ops.numerics import round_away
-from mcuprof.ops.operator import Operator, same_shape
+from mcuprof.ops.operator import InputShapes, Operator, same_shape
+from mcuprof.ops.rows import pointwise_rows
 
 
 def prepare_quantize(graph: Graph, op: Op) -> Kernel:
@@ -65,6 +66,24 @@ def prepare_dequantize(graph: Graph, op: Op) -> Kernel:
     return lambda inputs: ((inputs[0].astype(np.int64) - zeros).astype(np.float32) * scale,)
 
 
+def prepare_dynamic_quantize(graph: Graph, op: Op) -> Kernel:
+    """ONNX DynamicQuantizeLinear: float32 → (uint8, scale, zero point) so that the range with 0 in it is used up."""
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        x = inputs[0]
+        low, high = np.minimum(x.min(), np.float32(0)), np.maximum(x.max(), np.float32(0))
+        scale = (high - low) / np.float32(255) if high > low else np.float32(1)
+        zero = np.rint(np.clip(np.float32(0) - low / scale, 0, 255))
+        q = np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.uint8)
+        return q, np.asarray(scale), np.asarray(zero, np.uint8)
+
+    return run
+
+
+def _dynamic_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
+    return inputs[0], (), ()
+
+
 def along_axis(tensor: Tensor) -> tuple[Any, Any]:
     """(float32 scales, int64 zero points), shaped to broadcast along the tensor's quantized axis."""
     scales = scales_of(tensor)
@@ -78,7 +97,8 @@ def along_axis(tensor: Tensor) -> tuple[Any, Any]:
 
 
 OPERATORS = (
-    Operator("QUANTIZE", same_shape, kernel=prepare_quantize),
-    Operator("DEQUANTIZE", same_shape, kernel=prepare_dequantize),
+    Operator("QUANTIZE", same_shape, kernel=prepare_quantize, rows=pointwise_rows),
+    Operator("DEQUANTIZE", same_shape, kernel=prepare_dequantize, rows=pointwise_rows),
     Operator("FAKE_QUANT", same_shape),
+    Operator("DynamicQuantizeLinear", _dynamic_shapes, kernel=prepare_dynamic_quantize),
 )

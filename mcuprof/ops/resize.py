@@ -48,6 +48,8 @@ def prepare_bilinear(graph: Graph, op: Op) -> Kernel:
     nchw, rows, columns = _geometry(graph, op)
     x = graph.input(op, 0)
     corners, centers = bool(op.integer("align_corners")), bool(op.integer("half_pixel_centers"))
+    if is_onnx(graph):
+        return _onnx_bilinear(nchw, rows, columns, corners, centers)
     between = _between_floats if is_float(x) else _between_integers
     dtype = storage(x.dtype)
 
@@ -66,6 +68,39 @@ def prepare_bilinear(graph: Graph, op: Op) -> Kernel:
         return (np.ascontiguousarray(np.moveaxis(total, -1, 1) if nchw else total),)
 
     return run
+
+
+def _onnx_bilinear(nchw: bool, rows: int, columns: int, corners: bool, centers: bool) -> Kernel:
+    """ONNX Runtime's `UpsampleBilinear`: four float32 products of the distances, added from the upper left on."""
+
+    def run(inputs: Inputs) -> tuple[Array, ...]:
+        image = inputs[0] if nchw else np.moveaxis(inputs[0], -1, 1)
+        y1, y2, dy1, dy2 = _onnx_neighbours(image.shape[2], rows, corners, centers)
+        x1, x2, dx1, dx2 = _onnx_neighbours(image.shape[3], columns, corners, centers)
+        dy1, dy2, upper, lower = dy1[:, None], dy2[:, None], image[:, :, y1], image[:, :, y2]
+        total = dx2 * dy2 * upper[..., x1] + dx1 * dy2 * upper[..., x2]
+        total = total + dx2 * dy1 * lower[..., x1] + dx1 * dy1 * lower[..., x2]
+        return (np.ascontiguousarray(total if nchw else np.moveaxis(total, 1, -1)),)
+
+    return run
+
+
+def _onnx_neighbours(size: int, count: int, corners: bool, centers: bool) -> tuple[Array, Array, Array, Array]:
+    """(lower, upper, distance from lower, distance from upper) per output index (`SetupUpsampleBilinear`)."""
+    index, half = np.arange(count, dtype=np.float32), np.float32(0.5)
+    scale = np.float32(count) / np.float32(size)
+    if scale == 1:
+        position = index
+    elif corners:
+        position = index * np.float32(size - 1) / np.float32(max(count - 1, 1))
+    else:
+        position = (index + half) / scale - half if centers else index / scale
+    position = np.clip(position, np.float32(0), np.float32(size - 1))
+    low = position.astype(np.int64)
+    high = np.minimum(low + 1, size - 1)
+    from_low, from_high = np.abs(position - low.astype(np.float32)), np.abs(position - high.astype(np.float32))
+    edge = low == high
+    return low, high, np.where(edge, half, from_low), np.where(edge, half, from_high)
 
 
 def _geometry(graph: Graph, op: Op) -> tuple[bool, int, int]:

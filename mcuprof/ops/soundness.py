@@ -105,6 +105,7 @@ def _quantization(tensor: Tensor) -> Iterator[Defect]:
     count = len(parameters.scale)
     if count > 1 and not parameters.block:
         # TFLM ignores the axis where only one can be meant (person_detect's 1-D biases claim axis 3).
-        axis = parameters.axis if parameters.axis < len(tensor.shape) else -1
+        rank = len(tensor.shape)
+        axis = parameters.axis if -rank <= parameters.axis < rank else -1
         if not tensor.shape or tensor.shape[axis] != count:
             yield Defect("quantization", f"{name} has {count} scales for {'x'.join(map(str, tensor.shape))} elements")

@@ -2,7 +2,7 @@
 
 - `exact`: integers held in floats below the exact bound (`kernel.matmul_type`): any order gives the same, BLAS serves.
 - `reference`: TFLM's float loops: ascending k, one rounding per product and one per addition.
-- `fused`: ONNX Runtime's MLAS on x86 with FMA: ascending k, one rounding per multiply-add.
+- `mlas`: ONNX Runtime's float products, in `ops/mlas.py`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ from typing import Literal
 import numpy as np
 
 from mcuprof.graph import Graph
+from mcuprof.ops import mlas
 from mcuprof.ops.kernel import Array, is_onnx
 
-Sums = Literal["exact", "reference", "fused"]
+Sums = Literal["exact", "reference", "mlas"]
+# Attribute of an operator whose float weights the network makes from integers: MLAS cannot pack them beforehand.
+DEQUANTIZED = "weights_dequantized"
 _CHUNK = 1 << 15
 
 
 def float_sums(graph: Graph) -> Sums:
     """How the model's runtime adds floats."""
-    return "fused" if is_onnx(graph) else "reference"
+    return "mlas" if is_onnx(graph) else "reference"
 
 
 def product(rows: Array, matrix: Array, how: Sums) -> Array:
-    """rows [M, K] · matrix [K, N] of one float type → [M, N]."""
+    """rows [M, K] · matrix [K, N] of one float type → [M, N]. `mlas`: of a convolution, see `mlas.convolve`."""
     if how == "exact":
         return rows @ matrix
+    if how == "mlas":
+        return mlas.convolve(rows, matrix)
     total = np.zeros((len(rows), matrix.shape[1]), np.float32)
     # Chunks of rows that stay in a cache while all of k passes over them.
     step = max(1, _CHUNK // max(1, matrix.shape[1]))
     for start in range(0, len(rows), step):
         part, columns = total[start : start + step], np.ascontiguousarray(rows[start : start + step].T)
-        (_fused if how == "fused" else _reference)(part, columns, matrix)
+        _reference(part, columns, matrix)
     return total
 
 
@@ -41,15 +46,3 @@ def _reference(total: Array, columns: Array, matrix: Array) -> None:
     for column, row in zip(columns, matrix, strict=True):
         np.multiply(column[:, None], row, out=term)
         total += term
-
-
-def _fused(total: Array, columns: Array, matrix: Array) -> None:
-    """float64 holds a product of two float32 exactly; its sum, rounded to float32, is the fused operation.
-
-    Up to the rare double rounding of that sum.
-    """
-    term = np.empty(total.shape, np.float64)
-    for column, row in zip(columns.astype(np.float64), matrix.astype(np.float64), strict=True):
-        np.multiply(column[:, None], row, out=term)
-        term += total
-        total[...] = term

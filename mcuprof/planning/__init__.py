@@ -7,6 +7,18 @@ planned.after.arena_bytes
 
 from mcuprof.planning.choice import Firmware, Wishes
 from mcuprof.planning.orchestrate import Planned, plan_onnx, plan_tflite
+from mcuprof.planning.pruning import Pruned, plan_pruned, prune_tflite
 from mcuprof.planning.sharing import SharedArena, share_arena
 
-__all__ = ["Firmware", "Planned", "SharedArena", "Wishes", "plan_onnx", "plan_tflite", "share_arena"]
+__all__ = [
+    "Firmware",
+    "Planned",
+    "Pruned",
+    "SharedArena",
+    "Wishes",
+    "plan_onnx",
+    "plan_pruned",
+    "plan_tflite",
+    "prune_tflite",
+    "share_arena",
+]

@@ -21,6 +21,7 @@ from mcuprof.memory.problem import STATEFUL
 from mcuprof.ops.kernel import Array
 from mcuprof.planning.proof import Say, Step
 from mcuprof.runner.inputs import random_inputs
+from mcuprof.runner.isolation import Isolated
 from mcuprof.runtimes import tflm
 from mcuprof.runtimes.tflm.abi import HOST64
 from mcuprof.writers.tflite import first_operators
@@ -30,10 +31,19 @@ SECONDS_FOR_INTERMEDIATES = 120.0
 _MODULE = "tflite_micro.python.tflite_micro.runtime"
 
 
-def interpreted(before: Graph, data: bytes, after: Graph, planned: bytes, say: Say, inputs: int = INPUTS) -> Step:
+def interpreted(
+    before: Graph,
+    data: bytes,
+    after: Graph,
+    planned: bytes,
+    say: Say,
+    inputs: int = INPUTS,
+    same: Mapping[int, int] | None = None,
+) -> Step:
     """The interpreter reports the head that was predicted, and gives the same tensors as without the plan.
 
-    `data` is the file before and `planned` the one after; the graphs are what they hold. Raises PlanError.
+    `data` is the file before and `planned` the one after; the graphs are what they hold. `same` maps tensors of the
+    graph after to those of the graph before that they must equal (default: by position). Raises PlanError.
     """
     try:
         from importlib import import_module
@@ -41,7 +51,35 @@ def interpreted(before: Graph, data: bytes, after: Graph, planned: bytes, say: S
         runtime: Any = import_module(_MODULE)
     except ImportError:
         return Step("not executed by tflite-micro, which is not installed")
-    judge = _Judge(runtime, before, data, after, planned)
+    tensors = dict(enumerate(range(len(after.tensors)))) if same is None else same
+    facts = (runtime, before, data, after, planned, tensors, say, inputs)
+    with Isolated("tflite-micro", lambda: _Judgement(facts)) as judgement:
+        step: Step = judgement.call("step")
+    return step
+
+
+class _Judgement:
+    """What `interpreted` asks for, in the process in which the interpreter may crash."""
+
+    def __init__(self, facts: tuple[Any, ...]) -> None:
+        self.facts = facts
+
+    def step(self) -> Step:
+        """See `interpreted`."""
+        return _interpreted(*self.facts)
+
+
+def _interpreted(
+    runtime: Any,
+    before: Graph,
+    data: bytes,
+    after: Graph,
+    planned: bytes,
+    tensors: Mapping[int, int],
+    say: Say,
+    inputs: int,
+) -> Step:
+    judge = _Judge(runtime, before, data, after, planned, tensors)
     try:
         judge.open()
     except Exception as error:  # whatever a foreign runtime raises for a model it refuses
@@ -52,17 +90,20 @@ def interpreted(before: Graph, data: bytes, after: Graph, planned: bytes, say: S
     if not expected_head.inexact and head != expected_head.head_bytes:
         raise PlanError(f"tflite-micro reports a head of {head:,} B, predicted were {expected_head.head_bytes:,} B")
     elapsed = judge.compare_outputs(inputs, say)
-    per_input = elapsed / inputs * len(after.ops) / 2
+    per_input = elapsed / inputs * len(judge.compared()) / 2
     rounds = max(1, min(inputs, int(SECONDS_FOR_INTERMEDIATES / max(per_input, 1e-6))))
-    tensors = judge.compare_intermediates(rounds, say)
+    compared = judge.compare_intermediates(rounds, say)
     text = f"executed by tflite-micro: head {head:,} B, outputs equal on {inputs} inputs, "
-    return Step(text + f"all {tensors} intermediate tensors on {rounds}", True)
+    return Step(text + f"all {compared} intermediate tensors on {rounds}", True)
 
 
 class _Judge:
     """Interpreters for the file before, which keeps all tensors, and the file after."""
 
-    def __init__(self, runtime: Any, before: Graph, data: bytes, after: Graph, planned: bytes) -> None:
+    def __init__(
+        self, runtime: Any, before: Graph, data: bytes, after: Graph, planned: bytes, same: Mapping[int, int]
+    ) -> None:
+        self.same_as = same
         self.runtime, self.before, self.data, self.after, self.planned = runtime, before, data, after, planned
         # Operators may keep state that others read; then each input starts from a new interpreter.
         self.stateful = any(op.kind in STATEFUL for op in before.ops) or any(t.variable for t in before.tensors)
@@ -111,25 +152,32 @@ class _Judge:
             self.run(self.subject, given)
             elapsed += time.monotonic() - start
             for position, tensor in enumerate(self.after.outputs):
-                self.same(tensor, self.subject.get_output(position), self.kept(tensor))
+                self.same(tensor, self.subject.get_output(position), self.kept(self.same_as[tensor]))
             if self.stateful:
                 self.open()
         return elapsed
 
-    def compare_intermediates(self, inputs: int, say: Say) -> int:
-        """What every operator leaves behind, against the interpreter that keeps all; the number of tensors."""
-        expected: list[dict[int, Array]] = []
-        tensors = [
+    def compared(self) -> list[tuple[int, int]]:
+        """(operators run, tensor) for every computed tensor that has its like in the file before."""
+        return [
             (count, tensor)
             for count, op in enumerate(self.after.ops, 1)
             for tensor in op.outputs
-            if tensor != ABSENT and self.after.tensors[tensor].elements and self.after.tensors[tensor].dtype.bits
+            if tensor in self.same_as
+            and tensor != ABSENT
+            and self.after.tensors[tensor].elements
+            and self.after.tensors[tensor].dtype.bits
         ]
+
+    def compare_intermediates(self, inputs: int, say: Say) -> int:
+        """What every operator leaves behind, against the interpreter that keeps all; the number of tensors."""
+        expected: list[dict[int, Array]] = []
+        tensors = self.compared()
         for seed in range(inputs):
             if self.stateful:
                 self.reference = self.interpreter(self.data, keep=True)
             self.run(self.reference, random_inputs(self.before, seed))
-            expected.append({tensor: self.kept(tensor).copy() for _, tensor in tensors})
+            expected.append({tensor: self.kept(self.same_as[tensor]).copy() for _, tensor in tensors})
         for done, (count, tensor) in enumerate(tensors, 1):
             say(f"tflite-micro, tensor {done} of {len(tensors)}")
             cut = self.interpreter(first_operators(self.planned, count, tensor))
@@ -151,5 +199,5 @@ class _Judge:
     def same(self, tensor: int, found: Any, expected: Array) -> None:
         """Raises PlanError unless both hold the same bytes."""
         if np.ascontiguousarray(found).tobytes() != np.ascontiguousarray(expected).tobytes():
-            name = self.before.tensors[tensor].name
+            name = self.after.tensors[tensor].name
             raise PlanError(f"executed by tflite-micro inside the plan, tensor {name!r} differs")

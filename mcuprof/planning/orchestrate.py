@@ -57,7 +57,7 @@ def plan_tflite(
     stand its proof (nothing should then be written), UsageError for kernels that do not exist.
     """
     before = firmware.arena(graph)
-    _refuse(graph, before, firmware)
+    refuse(graph, before, firmware)
     found = candidates(graph, data, firmware, wishes or Wishes())
     chosen = best(found)
     if chosen.head_bytes >= before.head_bytes:
@@ -104,7 +104,7 @@ def _meet(graph: Graph, plan: MemoryPlan, x: int, y: int) -> bool:
     return first < second + graph.tensors[y].nbytes and second < first + graph.tensors[x].nbytes
 
 
-def _refuse(graph: Graph, arena: Arena, firmware: Firmware) -> None:
+def refuse(graph: Graph, arena: Arena, firmware: Firmware) -> None:
     """Raises ModelError where the runtime cannot run the model, or it is not certain what it makes of a plan."""
     if graph.subgraphs:
         raise ModelError(

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import Graph, Shape
+from mcuprof.limits import DEFAULT, ReadLimits, check_limit
 from mcuprof.ops import propagate_shapes
-
-MAX_FILE_BYTES = 2 * 1024**3
+from mcuprof.ops.operands import check_operands
+from mcuprof.readers.extent import check_graph
 
 _FOREIGN = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: run `git lfs pull`"),
@@ -24,34 +25,37 @@ _FOREIGN = (
 )
 
 
-def read(path: Path | str, *, input_shapes: Mapping[str, Shape] | None = None) -> Graph:
+def read(path: Path | str, *, input_shapes: Mapping[str, Shape] | None = None, limits: ReadLimits = DEFAULT) -> Graph:
     """The network in a `.tflite` or `.onnx` file; the content decides, not the suffix.
 
-    `input_shapes` gives shapes to inputs whose dimensions the file leaves open. Raises ModelError with one line that
+    `input_shapes` gives shapes to inputs whose dimensions the file leaves open; `limits` says how large a model may
+    be (what `--limit` raises). Raises ModelError with one line that
     names the file and the reason.
     """
     path = Path(path)
     try:
-        return _parse(_load(path), path, dict(input_shapes or {}))
+        return _parse(_load(path, limits), path, dict(input_shapes or {}), limits)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error.__cause__
 
 
-def _load(path: Path) -> bytes:
+def _load(path: Path, limits: ReadLimits) -> bytes:
     try:
         if path.is_dir():
             raise ModelError("is a directory, not a model")
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"is {size:,} bytes; models above {MAX_FILE_BYTES:,} bytes are not read")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # One byte more than allowed tells; pipes and devices have no size and need not end.
+            data = file.read(limits.file + 1)
+            size = max(len(data), path.stat().st_size)
+        check_limit(limits, "file", size, f"is {size:,} bytes")
+        return data
     except OSError as error:
         raise ModelError(error.strerror.lower() if error.strerror else str(error)) from None
     except ValueError as error:  # a path with a null byte
         raise ModelError(str(error)) from None
 
 
-def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape]) -> Graph:
+def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape], limits: ReadLimits) -> Graph:
     if not data:
         raise ModelError("is empty")
     for magic, what in _FOREIGN:
@@ -69,6 +73,8 @@ def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape]) -> Graph:
 
         graph = read_onnx(data, str(path), input_shapes)
         form = "onnx"
+    check_graph(graph, limits)
+    check_operands(graph)
     notes = graph.origin.notes
     if path.suffix.lower() in (".tflite", ".onnx") and path.suffix.lower() != f".{form}":
         notes = (f"the file is named {path.suffix} but holds a {form} model", *notes)

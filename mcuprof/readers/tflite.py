@@ -17,8 +17,9 @@ from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, Attribute, DType, Graph, Op, Origin, Quantization, Shape, Tensor
 from mcuprof.readers.tflite_options import OPTIONS, attribute
 
+# Tables may share what they refer to, and a small file can so declare a large one. Converters share very little.
+MAX_REUSE = 16
 MAX_RANK = 8  # the most any TFLite kernel takes (RuntimeShape and the broadcasting kernels stop at 6 or 8)
-MAX_TENSOR_BYTES = 2**31 - 1  # int offsets in the runtimes' planners
 
 # TensorType of the schema, in its order.
 TENSOR_TYPES = (
@@ -84,6 +85,7 @@ class _Reader:
         self.view = memoryview(data)
         self.input_shapes = input_shapes
         self.notes: list[str] = []
+        self.budget = MAX_REUSE * len(data)  # bytes of strings and vectors still to be read
         self.model = schema.Model.GetRootAs(data, 0)
         self.kind_names = {
             value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
@@ -104,10 +106,11 @@ class _Reader:
         if unknown:
             names = ", ".join(repr(main.tensors[i].name) for i in main.inputs)
             raise ModelError(f"has no input {unknown[0]!r} (inputs: {names})")
+        description = self.text(model, 3)
         origin = Origin(
             format="tflite",
-            producer=self.text(model.Description()),
-            description=self.text(model.Description()),
+            producer=description,
+            description=description,
             metadata=self.metadata(),
             notes=tuple(self.notes),
         )
@@ -127,7 +130,7 @@ class _Reader:
         number = max(code.DeprecatedBuiltinCode(), int(new))
         kind = self.kind_names.get(number, f"OP{number}")
         if kind == "CUSTOM":
-            kind = f"CUSTOM:{self.text(code.CustomCode())}"
+            kind = f"CUSTOM:{self.text(code, 1)}"
         return kind, code.Version()
 
     def buffer(self, index: int) -> memoryview | None:
@@ -149,7 +152,8 @@ class _Reader:
         for i in range(self.length(self.model.MetadataLength(), 4, "metadata")):
             entry = self.model.Metadata(i)
             content = self.buffers[self.index(entry.Buffer(), len(self.buffers), f"metadata {i}", "buffer")]
-            found[self.text(entry.Name())] = bytes(content) if content is not None else b""
+            self.length(0 if content is None else len(content), 1, "bytes of metadata")
+            found[self.text(entry, 0)] = bytes(content) if content is not None else b""
         return found
 
     # Subgraphs ------------------------------------------------------------------------------------------------------
@@ -157,17 +161,17 @@ class _Reader:
     def subgraph(self, table: Any, number: int) -> Graph:
         where = "" if number == 0 else f" of subgraph {number}"
         count = self.length(table.TensorsLength(), 4, "tensors")
-        inputs = self.indices(table.InputsAsNumpy(), count, f"input list{where}")
-        outputs = self.indices(table.OutputsAsNumpy(), count, f"output list{where}")
+        inputs = self.indices(table, "Inputs", count, f"input list{where}")
+        outputs = self.indices(table, "Outputs", count, f"output list{where}")
         named = frozenset(inputs) if number == 0 else frozenset()
         tensors = tuple(self.tensor(table.Tensors(i), i, i in named) for i in range(count))
         ops = tuple(
             self.op(table.Operators(i), i, tensors) for i in range(self.length(table.OperatorsLength(), 4, "operators"))
         )
-        return Graph(self.text(table.Name()), tensors, ops, inputs, outputs)
+        return Graph(self.text(table, 4), tensors, ops, inputs, outputs)
 
     def tensor(self, table: Any, index: int, is_input: bool) -> Tensor:
-        name = self.text(table.Name()) or f"tensor_{index}"
+        name = self.text(table, 3) or f"tensor_{index}"
         if not 0 <= table.Type() < len(TENSOR_TYPES):
             raise ModelError(f"tensor {index} ({name!r}) has the unknown type {table.Type()}")
         dtype = TENSOR_TYPES[table.Type()]
@@ -176,8 +180,6 @@ class _Reader:
         content = self.buffers[number] if self.buffers else None
         shape = self.shape(table, name, is_input)
         tensor = Tensor(name, shape, dtype, self.quantization(table, name), content, bool(table.IsVariable()))
-        if tensor.nbytes > MAX_TENSOR_BYTES:
-            raise ModelError(f"tensor {index} ({name!r}) declares {tensor.nbytes:,} bytes; runtimes address 2 GiB")
         if content is not None and len(content) < tensor.nbytes and table.Sparsity() is None:
             raise ModelError(
                 f"tensor {index} ({name!r}) holds {len(content):,} bytes where its shape needs {tensor.nbytes:,}"
@@ -235,10 +237,10 @@ class _Reader:
     def op(self, table: Any, index: int, tensors: tuple[Tensor, ...]) -> Op:
         kind, version = self.codes[self.index(table.OpcodeIndex(), len(self.codes), f"operator {index}", "code")]
         where = f"operator {index} ({kind})"
-        inputs = self.indices(table.InputsAsNumpy(), len(tensors), where, optional=True)
-        outputs = self.indices(table.OutputsAsNumpy(), len(tensors), where, optional=True)
+        inputs = self.indices(table, "Inputs", len(tensors), where, optional=True)
+        outputs = self.indices(table, "Outputs", len(tensors), where, optional=True)
         try:
-            between = self.indices(table.IntermediatesAsNumpy(), len(tensors), where, optional=True)
+            between = self.indices(table, "Intermediates", len(tensors), where, optional=True)
         except AttributeError:
             between = ()
         for position in outputs:
@@ -273,9 +275,12 @@ class _Reader:
     # Guards ---------------------------------------------------------------------------------------------------------
 
     def length(self, count: int, element_bytes: int, what: str) -> int:
-        """`count` when a vector that long can be in the file at all."""
+        """`count` when a vector that long can be in the file at all, and the file is not read over and over."""
         if not 0 <= count <= len(self.data) // element_bytes:
             raise ModelError(f"is damaged: {count:,} {what} in a {len(self.data):,}-byte file")
+        self.budget -= count * element_bytes
+        if self.budget < 0:
+            raise ModelError(f"is damaged: its tables refer to the same {what} over and over")
         return count
 
     def index(self, value: int, size: int, where: str, what: str) -> int:
@@ -284,16 +289,24 @@ class _Reader:
             raise ModelError(f"{where} refers to {what} {value} of {size}")
         return value
 
-    def indices(self, values: Any, size: int, where: str, *, optional: bool = False) -> tuple[int, ...]:
+    def indices(self, table: Any, field: str, size: int, where: str, *, optional: bool = False) -> tuple[int, ...]:
         """A vector of tensor indices, checked; `optional` lets −1 (absent) through."""
+        self.length(getattr(table, f"{field}Length")(), 4, "operands")
+        values = getattr(table, f"{field}AsNumpy")()
         found: Iterable[int] = values.tolist() if hasattr(values, "tolist") and np.ndim(values) else ()
         return tuple(
             value if optional and value == ABSENT else self.index(value, size, where, "tensor") for value in found
         )
 
-    def text(self, raw: bytes | None) -> str:
-        """A string of the file; bytes that are not UTF-8 are replaced."""
-        return raw.decode("utf-8", "replace") if raw else ""
+    def text(self, table: Any, number: int) -> str:
+        """The string in field `number` of a table; bytes that are not UTF-8 are replaced."""
+        inner = table._tab
+        offset = inner.Offset(4 + 2 * number)
+        if not offset:
+            return ""
+        start = inner.Vector(offset)
+        count = self.length(inner.VectorLen(offset), 1, "characters")
+        return bytes(self.view[start : start + count]).decode("utf-8", "replace")
 
 
 def _dims(shape: Shape) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mcuprof.document import Latency, Result, Strategy
+from mcuprof.report.npu_text import npu_section
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
     finding_lines,
@@ -12,6 +13,7 @@ from mcuprof.report.pieces import (
     model_words,
     percent,
     prose,
+    runs_on,
     sorted_findings,
     verdict_lines,
 )
@@ -31,9 +33,11 @@ def block(page: Page, result: Result) -> list[Line]:
         _peak(page, result),
         _timeline(page, result),
         _strategies(page, result),
+        _spread(page, result),
         _flash(page, result),
         _latency(page, result),
         _operators(page, result.latency),
+        npu_section(page, result.npu),
     ]
     lines: list[Line] = []
     for section in sections:
@@ -136,7 +140,9 @@ def _strategies(page: Page, result: Result) -> list[Line]:
         Column("runs on", flexible=18, drop=2),
     )
     rows = [_strategy_row(page, strategy, result.memory.head_bytes) for strategy in strategies]
-    return _section("Orders and in-place strategies", table(page, heads, rows))
+    outside = any(strategy.io == "outside" for strategy in strategies)
+    title = "Orders and in-place strategies" + (", inputs and outputs outside" if outside else "")
+    return _section(title, table(page, heads, rows))
 
 
 def _strategy_row(page: Page, strategy: Strategy, head_bytes: int) -> tuple[str, ...]:
@@ -147,8 +153,45 @@ def _strategy_row(page: Page, strategy: Strategy, head_bytes: int) -> tuple[str,
         f"{head_bytes - strategy.head_bytes:,}",
         f"{strategy.lower_bound_bytes:,}",
         page.clean(strategy.certificate),
-        page.clean(", ".join(strategy.runs_on)),
+        page.clean(runs_on(strategy.runs_on)),
     )
+
+
+def _spread(page: Page, result: Result) -> list[Line]:
+    """The regions down to the last one in use, then what had to leave the preferred one, largest first."""
+    spread = result.memory.spread
+    if isinstance(spread, msgspec.UnsetType):
+        return []
+    heads = (
+        Column("region, preferred first", flexible=18),
+        Column("used", right=True),
+        Column("free for tensors", right=True, drop=1),
+        Column("moved per inference", right=True),
+        Column("", right=True),
+    )
+    used = [region.used_bytes > 0 for region in spread.regions]
+    regions = spread.regions[: len(used) - used[::-1].index(True)] if any(used) else spread.regions[:1]
+    moved = sum(region.moved_bytes for region in regions)
+    rows = [
+        (
+            page.clean(region.name),
+            f"{region.used_bytes:,}",
+            f"{region.free_bytes:,}",
+            f"{region.moved_bytes:,}",
+            percent(region.moved_bytes, moved),
+        )
+        for region in regions
+    ]
+    lines = [*table(page, heads, rows)]
+    away = sorted((each for each in spread.plan if each.region != regions[0].name), key=lambda each: -each.bytes)
+    for region in regions[1:]:
+        names = [f"{each.tensor} ({each.bytes:,} B)" for each in away if each.region == region.name]
+        if names:
+            lines += prose(page, "there", f"{region.name}: {', '.join(names)}", limit=2)
+    words = f"order {spread.order}, in-place {spread.in_place}"
+    lines += prose(page, "plan", words if spread.fits else f"{words}; the last region is too small")
+    lines += prose(page, "runs on", f"{runs_on(spread.runs_on)}: the verdict has the arena in one block")
+    return _section("Tensors spread over regions, bytes", lines)
 
 
 def _flash(page: Page, result: Result) -> list[Line]:

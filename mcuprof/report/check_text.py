@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from mcuprof.document import RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
@@ -13,6 +15,7 @@ from mcuprof.report.pieces import (
     latency_words,
     meter,
     model_words,
+    npu_words,
     occupied,
     prose,
     ram_parts,
@@ -48,6 +51,8 @@ def block(page: Page, result: Result) -> list[Line]:
     rows += _flash_rows(page, result)
     words, basis = latency_words(result.latency, result.latency_reason)
     rows.append(_Row(1, prose(page, "latency", words, tail=basis)))
+    if not isinstance(result.npu, msgspec.UnsetType):
+        rows.append(_Row(2, prose(page, "NPU", npu_words(result.npu), "dim", limit=2)))
     rows += _peak_rows(page, result)
     for finding in others:
         rank = 4 if finding.severity == "warning" else 7

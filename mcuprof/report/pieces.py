@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import UNPROVEN, Finding, Latency, Memory, RegionUse, Result
+from mcuprof.document import UNPROVEN, Finding, Latency, Memory, Npu, RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.units import format_bytes, format_count, format_ms, format_size
 
@@ -110,6 +110,40 @@ def latency_words(latency: Latency | None, reason: str | msgspec.UnsetType) -> t
     if latency.low_ms is None or latency.high_ms is None:
         return f"{format_ms(latency.ms)}, no band", latency.basis
     return f"{format_ms(latency.ms)} ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
+
+
+def npu_words(npu: Npu) -> str:
+    """What the accelerator would take, as one phrase: time, what it leaves to the host, SRAM."""
+    if npu.ms is None:
+        return npu.basis
+    time = format_ms(npu.ms)
+    if npu.low_ms is not None and npu.high_ms is not None:
+        time += f" ({format_ms(npu.low_ms)} to {format_ms(npu.high_ms)})"
+    elif npu.clock_hz is not None:
+        time += f" at {npu.clock_hz / 1e6:g} MHz (assumed)"
+    words = [f"{time} once compiled for {npu.accelerator}"]
+    left = sum(each.place == "host" for each in npu.operators)
+    if npu.operators:
+        words.append(f"{len(npu.operators) - left} of {len(npu.operators)} operators on it")
+    if left:
+        words.append(_host_words(npu))
+    if npu.sram_bytes is not None:
+        words.append(f"SRAM {format_bytes(npu.sram_bytes)}")
+    return ", ".join(words)
+
+
+def _host_words(npu: Npu) -> str:
+    """What the operators left to the host take: time, else instructions, else nothing is known."""
+    if npu.host_ms is not None:
+        return f"host {format_ms(npu.host_ms)} more"
+    counts = [each.instructions for each in npu.operators if each.place == "host"]
+    known = [count for count in counts if count is not None]
+    return f"host {format_count(sum(known))} instructions" if len(known) == len(counts) else "host: no data"
+
+
+def runs_on(runtimes: tuple[str, ...]) -> str:
+    """Who can run a plan."""
+    return ", ".join(runtimes) or "no runtime"
 
 
 def judged(result: Result) -> bool:

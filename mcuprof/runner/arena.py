@@ -1,9 +1,10 @@
 """Execution inside a memory plan: one byte buffer, tensors at the plan's offsets, every claim put to the test.
 
-Each byte of the arena has an owner: the tensor that wrote it last. An operator may read a tensor only while it owns all
-of its bytes. Bytes are poisoned when their tensor dies by the plan's word and when a kernel takes them as scratch.
-Where an output lies on an input, the operator runs in strips on the live bytes in its declared order, and no byte may
-be written before the step at which `ops.traversal` says it is read for the last time.
+Each byte of the arena has a mark: which byte of which tensor was written there last. An operator may read a tensor only
+while its marks are all there. Bytes are poisoned when their tensor dies by the plan's word (in a plan with views, each
+byte when it has been read for the last time) and when a kernel takes them as scratch. Where an output lies on an input,
+the operator runs in strips on the live bytes in its declared order, and no byte may be written before the step at which
+`ops.traversal` says it is read for the last time.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import ABSENT, Op, Tensor
 from mcuprof.ops.kernel import Array, storage
 from mcuprof.ops.traversal import Walk, channel_reads, reference_walk
+from mcuprof.runner.marks import Ledger, Marks
 from mcuprof.runner.program import Program, State, operand, run_operator
 
 POISON = 0xA5
 NOBODY = -1
 _STRIPS = 4
-_VIEWS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
 
 class Plan(Protocol):
@@ -52,6 +53,10 @@ class Plan(Protocol):
     def arena_bytes(self) -> int:
         """Size of the arena."""
 
+    @property
+    def views(self) -> Mapping[int, object]:
+        """Tensors that lie inside others by intent."""
+
 
 def evaluate_in_arena(
     program: Program,
@@ -80,14 +85,20 @@ class _Arena:
         self.walk = walk
         self.program, self.graph, self.plan, self.state, self.rng = program, program.graph, plan, state, rng
         self.bytes = np.full(plan.arena_bytes, POISON, np.uint8)
-        self.owner = np.full(plan.arena_bytes, NOBODY, np.int64)
-        self.roots: dict[int, int] = {}  # a view → the tensor that wrote its bytes
-        self.families: dict[int, set[int]] = {}  # that tensor → itself and its views, as far as they live
+        self.marks = np.full(plan.arena_bytes, NOBODY, np.int64)
+        self.present = {
+            *self.graph.inputs,
+            *(t for t in range(len(self.graph.tensors)) if t not in self.graph.producer),
+        }
         self.outside: dict[int, Array] = dict(program.constants)
+        self.ledger = Ledger(self.graph, plan.order, self.place)
         self.dying: dict[int, list[int]] = {}
-        for tensor, lifetime in enumerate(plan.lifetimes):
-            if lifetime is not None:
-                self.dying.setdefault(lifetime[1], []).append(tensor)
+        if plan.views:
+            self.dying = self.ledger.deaths(plan.order)
+        else:
+            for tensor, lifetime in enumerate(plan.lifetimes):
+                if lifetime is not None:
+                    self.dying.setdefault(lifetime[1], []).append(tensor)
 
     def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
         values: dict[int, Array] = {**self.program.constants, **inputs}
@@ -96,11 +107,10 @@ class _Arena:
         for position, index in enumerate(self.plan.order):
             values.update(self.step(index))
             if position < len(self.plan.order) - 1:  # what lives to the end is still the caller's to read
-                for tensor in self.dying.get(position, ()):
-                    self.bury(tensor)
+                self.bury(position)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
-                self.claim(tensor, "the caller")
+                self.claim(tensor, slice(None), "the caller")
         return values
 
     def step(self, index: int) -> dict[int, Array]:
@@ -109,18 +119,13 @@ class _Arena:
         reader = f"operator {index} ({op.kind})"
         for offset, size in self.plan.scratch[index]:
             self.poison(slice(offset, offset + size))
-        operands = [self.load(tensor, reader) for tensor in op.inputs]
+        operands = [self.load(op, position, reader) for position in range(len(op.inputs))]
         shared = [
             (position, out)
             for position, tensor in enumerate(op.inputs)
             for out in op.outputs
-            if tensor != ABSENT and out != ABSENT and self.meet(tensor, out)
+            if tensor != ABSENT and out != ABSENT and self.meet(op, position, out)
         ]
-        if shared and self.is_view(op, shared):
-            root = self.root(op.inputs[0])
-            self.roots[op.outputs[0]] = root
-            self.families.setdefault(root, {op.inputs[0]}).add(op.outputs[0])
-            return {op.outputs[0]: self.load(op.outputs[0], reader).copy()}
         for position, out in shared:
             self.check_order(op, reader, position, out)
         if shared:
@@ -137,6 +142,7 @@ class _Arena:
                     self.store(tensor, value)
         for offset, size in self.plan.scratch[index]:
             self.poison(slice(offset, offset + size))
+        self.present.update(op.outputs)
         return {tensor: value for tensor, value in zip(op.outputs, results, strict=False) if tensor != ABSENT}
 
     # Bytes ----------------------------------------------------------------------------------------------------------
@@ -161,69 +167,82 @@ class _Arena:
             stored = place.stop - place.start
             raise ModelError(f"tensor {self.name(tensor)} takes {content.size} bytes when run, {stored} in the file")
         self.bytes[place] = content
-        self.owner[place] = tensor
+        self.marks[place] = self.ledger.marks[tensor]
 
-    def load(self, tensor: int, reader: str) -> Array:
-        """A live view of a placed tensor; the array of any other, None where absent or not computed."""
+    def load(self, op: Op, position: int, reader: str) -> Array:
+        """A live view of a placed input; the array of any other, None where absent or not computed."""
+        tensor = op.inputs[position]
         place = self.place(tensor) if tensor != ABSENT else None
         if place is None:
             found = operand(self.program, tensor, self.outside, self.state)
             if found is None and tensor != ABSENT:
                 raise PlanError(f"{reader} runs before tensor {self.name(tensor)} is written")
             return found
-        self.claim(tensor, reader)
+        self.claim(tensor, self.ledger.wanted(op, position), reader)
         spec = self.graph.tensors[tensor]
         return self.bytes[place].view(storage(spec.dtype)).reshape(spec.shape)
 
-    def claim(self, tensor: int, reader: str) -> None:
-        """Raises PlanError unless the tensor owns all its bytes."""
+    def claim(self, tensor: int, part: slice, reader: str) -> None:
+        """Raises PlanError unless this part of the tensor is where it was written."""
         place = self.place(tensor)
         assert place is not None, "only placed tensors are claimed"
-        foreign = self.owner[place] != self.root(tensor)
+        foreign = self.marks[place][part] != self.ledger.marks[tensor][part]
+        if tensor not in self.present:  # its bytes may be there, under another name
+            raise PlanError(f"{reader} reads tensor {self.name(tensor)}, which is not (or no longer) written")
         if not foreign.any():
             return
-        at = place.start + int(np.argmax(foreign))
-        thief = int(self.owner[at])
-        what = "not (or no longer) written" if thief == NOBODY else f"overwritten by {self.name(thief)}"
+        at = place.start + (part.start or 0) + int(np.argmax(foreign))
+        thief = int(self.marks[at])
+        what = (
+            "not (or no longer) written"
+            if thief == NOBODY
+            else f"overwritten by {self.name(self.ledger.writer(thief))}"
+        )
         raise PlanError(f"{reader} reads tensor {self.name(tensor)}, whose byte {at} of the arena is {what}")
 
-    def bury(self, tensor: int) -> None:
-        """Poisons what a dead tensor still owns, unless a view of its bytes lives on."""
-        place, root = self.place(tensor), self.root(tensor)
-        family = self.families.get(root, set())
-        family.discard(tensor)
-        if place is None or family:
-            return
-        mine = self.owner[place] == root
-        self.bytes[place][mine] = POISON
-        self.owner[place][mine] = NOBODY
+    def bury(self, position: int) -> None:
+        """Poisons what has died at this position: whole tensors by the plan's word, or with views byte by byte."""
+        for tensor in self.dying.get(position, ()):
+            place, marks = self.place(tensor), self.ledger.marks.get(tensor)
+            if place is None or marks is None:
+                continue
+            dead = self.marks[place] == marks
+            if self.plan.views:
+                dead &= self.ledger.last[marks] <= position
+            else:
+                for view in self.living(tensor, position):
+                    dead &= ~np.isin(marks, view)
+            self.bytes[place][dead] = POISON
+            self.marks[place][dead] = NOBODY
+
+    def living(self, tensor: int, position: int) -> list[Marks]:
+        """Marks of tensors in the same place that live on: views of the dead one."""
+        here = self.plan.offsets[tensor]
+        return [
+            self.ledger.marks[other]
+            for other, (offset, lifetime) in enumerate(zip(self.plan.offsets, self.plan.lifetimes, strict=True))
+            if other != tensor and offset == here and lifetime and lifetime[0] <= position < lifetime[1]
+        ]
 
     def poison(self, place: slice) -> None:
         if place.stop > len(self.bytes):
             raise PlanError(f"scratch reaches to byte {place.stop} of an arena of {len(self.bytes)}")
         self.bytes[place] = POISON
-        self.owner[place] = NOBODY
-
-    def root(self, tensor: int) -> int:
-        return self.roots.get(tensor, tensor)
+        self.marks[place] = NOBODY
 
     def name(self, tensor: int) -> str:
         return repr(self.graph.tensors[tensor].name)
 
     # Sharing --------------------------------------------------------------------------------------------------------
 
-    def meet(self, first: int, second: int) -> bool:
-        """True when the two tensors have bytes of the arena in common."""
-        a, b = self.place(first), self.place(second)
-        return a is not None and b is not None and a.start < b.stop and b.start < a.stop
-
-    def is_view(self, op: Op, shared: list[tuple[int, int]]) -> bool:
-        """True when the output is nothing but the input under another shape, in the same place."""
-        return (
-            op.kind in _VIEWS
-            and shared[0] == (0, op.outputs[0])
-            and self.place(op.inputs[0]) == self.place(op.outputs[0])
-        )
+    def meet(self, op: Op, position: int, out: int) -> bool:
+        """True when the output has bytes in common with what is read of this input, and does not just keep them."""
+        a, b = self.place(op.inputs[position]), self.place(out)
+        if a is None or b is None or self.ledger.kept(op, position) is not None:
+            return False
+        part = self.ledger.wanted(op, position)
+        start, stop = a.start + (part.start or 0), a.stop if part.stop is None else a.start + part.stop
+        return start < b.stop and b.start < stop
 
     def check_order(self, op: Op, reader: str, position: int, out: int) -> None:
         """Raises PlanError when the output would overwrite a byte of the input that is still to be read."""
@@ -235,6 +254,9 @@ class _Arena:
             read = self.walk(self.graph, op, position).written
             length = target.stop - target.start
             written = np.arange(length) * self.graph.tensors[out].elements // max(1, length)
+        unread = np.ones(len(read), np.bool_)
+        unread[self.ledger.wanted(op, position)] = False
+        read = np.where(unread, -1, read)
         low, high = max(source.start, target.start), min(source.stop, target.stop)
         late = read[low - source.start : high - source.start] > written[low - target.start : high - target.start]
         if op.outputs[0] != out or late.any():
@@ -268,7 +290,7 @@ class _Arena:
             flat[start:stop] = value.reshape(-1)[start:stop]
             part = slice(place.start + start * width, place.start + stop * width)
             self.bytes[part] = flat[start:stop].view(np.uint8)
-            self.owner[part] = out
+            self.marks[part] = self.ledger.marks[out][start * width : stop * width]
         return (result,)
 
 

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mcuprof.errors import UsageError
+from mcuprof.errors import McuprofError, ModelError, UsageError
 from mcuprof.graph import DType, Graph
 from mcuprof.ops.kernel import Array
+from mcuprof.runner.isolation import Isolated
 
 ARENA_BYTES = 256 * 1024 * 1024
 _PACKAGES = {
@@ -51,11 +52,35 @@ def open_oracle(name: str, graph: Graph) -> Oracle:
     except ImportError:
         raise UsageError(f"{name} is not installed: pip install {package}") from None
     try:
-        return _OPENERS[name](runtime, graph)
+        return _Remote(name, lambda: _OPENERS[name](runtime, graph))
+    except McuprofError:
+        raise
     except Exception as error:  # whatever a foreign runtime raises for a model it refuses
         raise UsageError(
             f"{name} refuses the model: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
+
+
+class _Remote:
+    """An oracle in a process of its own. Raises ModelError where it fails while it runs."""
+
+    def __init__(self, name: str, make: Callable[[], Oracle]) -> None:
+        self.name, self.oracle = name, Isolated(name, make)
+
+    def reset(self) -> None:
+        """Forgets all state."""
+        self.oracle.call("reset")
+
+    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+        """One inference."""
+        try:
+            found: dict[int, Array] = self.oracle.call("run", inputs)
+        except McuprofError:
+            raise
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{self.name} cannot run the model: {reason}") from error
+        return found
 
 
 class _Tflm:
@@ -121,7 +146,7 @@ class _LiteRt:
 class _OnnxRuntime:
     """ONNX Runtime on the CPU, in the configuration that is exact for the model.
 
-    Products of u8 activations with s8 weights saturate on x86 processors without VNNI, in QLinearConv at any level; the
+    Products of u8 activations with s8 weights saturate on x86 processors without VNNI, in integer operators; the
     optimiser turns them to u8 × u8 when `session.x64quantprecision` is set. QDQ models are run as they stand, in float.
     """
 
@@ -140,7 +165,8 @@ class _OnnxRuntime:
                 model.graph.output.append(onnx.ValueInfoProto(name=name))
         options = runtime.SessionOptions()
         level = runtime.GraphOptimizationLevel
-        unsigned = any(node.op_type.startswith("QLinear") for node in model.graph.node) and _mixes_signs(graph)
+        integer = any(node.op_type.startswith("QLinear") or node.op_type in _INTEGER for node in model.graph.node)
+        unsigned = integer and _mixes_signs(graph)
         options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if unsigned else level.ORT_DISABLE_ALL
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.intra_op_num_threads = 1
@@ -156,6 +182,9 @@ class _OnnxRuntime:
         names = list(dict.fromkeys(self.tensors.values()))
         by_name = dict(zip(names, self.session.run(names, feeds), strict=True))
         return {tensor: np.asarray(by_name[name]) for tensor, name in self.tensors.items()}
+
+
+_INTEGER = ("ConvInteger", "MatMulInteger")
 
 
 def _mixes_signs(graph: Graph) -> bool:

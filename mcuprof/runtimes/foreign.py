@@ -6,12 +6,13 @@ one that was measured on the core at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mcuprof.graph import Graph, Op
 from mcuprof.hardware import Core
 from mcuprof.ops.sharing import Share
 from mcuprof.runtimes.tflm import Arena
+from mcuprof.runtimes.tflm.kernels import KernelMemory
 from mcuprof.runtimes.tflm.lifetimes import lifetimes
 from mcuprof.runtimes.tflm.persistent import Tail
 from mcuprof.runtimes.tflm.planner import head_bytes, plan
@@ -58,7 +59,9 @@ def versions(name: str) -> tuple[str, ...]:
     return VERSIONS.get(name, (name,))
 
 
-def arena(graph: Graph, *, library: str, core: Core | None) -> Arena:
+def arena(
+    graph: Graph, *, library: str, core: Core | None, asks: Callable[[Graph, Op], KernelMemory] | None = None
+) -> Arena:
     """What the tensors alone take under a greedy plan: neither scratch nor anything that the runtime keeps."""
     live = lifetimes(graph, {})
     offsets = plan(live.requests)
@@ -74,6 +77,11 @@ def refusal(graph: Graph, op: Op) -> str | None:
 def sharing(library: str, core: Core | None) -> _NoSharing:
     """Nothing is known of the order in which its kernels read and write: outputs share no bytes with inputs."""
     return _NoSharing()
+
+
+def kernel_memory(library: str, core: Core | None) -> Callable[[Graph, Op], KernelMemory]:
+    """What a kernel allocates is not known."""
+    return lambda graph, op: KernelMemory(exact=False)
 
 
 class _NoSharing:

@@ -54,7 +54,7 @@ def test_every_kind_of_waste_is_found_once() -> None:
     assert "1 of 2 output channels" in found["D605"].message
     assert "144 of 288 MACs" in found["D605"].message
     assert found["D605"].saves_bytes == 9
-    assert all("mcuprof.rewrites.prune" in (finding.fix or "") for finding in found.values())
+    assert all("mcuprof plan MODEL -o OUT" in (finding.fix or "") for finding in found.values())
 
 
 def test_a_short_check_does_not_look_for_waste() -> None:

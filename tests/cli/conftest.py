@@ -14,6 +14,7 @@ from mcuprof.cli import pipeline
 from mcuprof.cli.options import Request
 from mcuprof.document import Result
 from mcuprof.errors import DeviceError, ModelError, UsageError
+from mcuprof.limits import ReadLimits
 from tests.documents import NO_DEVICE, RESULT, TOOL, detailed
 
 
@@ -40,7 +41,7 @@ def fails(error: BaseException) -> Callable[[Result], Result]:
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     made = Engine()
 
-    def read_model(path: str, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    def read_model(path: str, shapes: Mapping[str, tuple[int, ...]], limits: ReadLimits) -> Any:
         made.read.append((path, shapes))
         if path.startswith("broken"):
             raise ModelError(f"{path}: not a model")

@@ -76,7 +76,7 @@ def test_operators_of_keyword_spotting() -> None:
 
 def test_unknown_core_or_kernels_give_a_reason_and_no_number() -> None:
     graph = convolution(8, 8, 4, 4, (3, 3))
-    for core, kernels in (("xtensa-lx7", "reference"), ("cortex-m4", "esp-nn"), ("rv32imc", "reference")):
+    for core, kernels in (("xtensa-lx7", "reference"), ("cortex-m4", "esp-nn"), ("xtensa-lx6", "esp-nn")):
         found = instructions(graph, core, kernels)
         assert isinstance(found, NoData)
         assert core in found.reason

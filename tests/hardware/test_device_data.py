@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from mcuprof.hardware import Device, database_path, list_devices, load_accelerator, load_core, validate
+from mcuprof.hardware import Device, database_path, list_devices, load_accelerator, load_core
 from mcuprof.hardware.parts import read_parts, regions_of
+from mcuprof.hardware.validation import validate
 
 Survey = Callable[[str], list[dict[str, str]]]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mcuprof.errors import DeviceError
-from mcuprof.hardware import database_path, load_core, load_device, validate
+from mcuprof.hardware import database_path, load_core, load_device
 from mcuprof.hardware.index import index_text, read_devices, version_text, write
 from mcuprof.hardware.parts import regions_of
+from mcuprof.hardware.validation import validate
 
 GOOD = """\
 name = "My board"

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcuprof.errors import DeviceError
-from mcuprof.hardware import Device, load_device, validate
+from mcuprof.hardware import Device, load_device
 from mcuprof.hardware.firmware import Identity, describe
 from mcuprof.hardware.firmware.expression import evaluate
+from mcuprof.hardware.validation import validate
 
 HERE = Path(__file__).parent / "firmware"
 SIZES = {".data": 28, ".dtcm_data": 96, ".bss": 23488, "._user_heap_stack": 3072}  # size -A firmware.elf

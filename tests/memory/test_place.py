@@ -102,7 +102,7 @@ def test_a_chain_of_overlays_descends() -> None:
 
 def test_together_means_one_offset() -> None:
     buffers = [(0, 1, 8), (1, 2, 5), (0, 2, 4), (2, 2, 6)]
-    placed = place(buffers, together=[[0, 1]])
+    placed = place(buffers, together=[[(0, 0), (1, 0)]])
     assert placed.offsets[0] == placed.offsets[1]
     assert placed.bytes == 15  # at the end 5, 4 and 6 are alive
 

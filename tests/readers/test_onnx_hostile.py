@@ -204,6 +204,23 @@ def _network() -> bytes:
     return build(net.nodes, {"x": (FLOAT, [1, 2, 6, 6])}, ["y"], net.constants)
 
 
+def test_nested_branches_name_their_own_bodies() -> None:
+    """Found with bad_o_deep_if_25: bodies inside bodies were numbered anew."""
+    outputs = [helper.make_tensor_value_info("o", FLOAT, None)]
+
+    def branch(name: str, nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
+        return helper.make_graph(nodes, name, [], outputs)
+
+    leaf = branch("leaf", [node("Neg", "x", "o")])
+    inner = branch("inner", [node("If", "c", "o", then_branch=leaf, else_branch=leaf)])
+    nodes = [node("If", "c", "y", then_branch=inner, else_branch=leaf)]
+    graph = read(build(nodes, {**X, "c": (TensorProto.BOOL, [])}, ["y"]))
+    assert [kinds(body) for body in graph.subgraphs] == [["NEG"], ["IF"], ["NEG"], ["NEG"]]
+    outer, nested = graph.ops[0], graph.subgraphs[1].ops[0]
+    found = [[op.integer(f"{name}_subgraph") for name in ("then", "else")] for op in (outer, nested)]
+    assert found == [[2, 1], [4, 3]]
+
+
 def test_onnx_is_imported_only_when_a_file_is_read() -> None:
     code = "import sys, mcuprof.readers.onnx; sys.exit('onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,9 @@ pytestmark = needs_shared
 MODELS = (
     *("spacemit_ad_onnx", "spacemit_vww_onnx", "drv_resnet8_qdq_a8w4", "drv_resnet8_qdq_s8_sym", "drv_vww_qdq_s8_pc"),
     *("drv_resnet8_qop_u8s8", "drv_resnet8_qop_s8s8_pc", "drv_vww_qop_u8s8", "drv_kwsm_qdq_u8s8", "drv_kwsm_qdq_a8w4"),
-    *("drv_kwsm_qop_s8s8_pc", "drv_mbv2_qdq_s8_pc", "drv_mbv2_qop_u8s8"),
+    *("drv_kwsm_qop_s8s8_pc", "drv_mbv2_qdq_s8_pc", "drv_mbv2_qop_u8s8", "drv_vww_qop_u8s8", "drv_ssd_qdq_s8_pc"),
+    *("spacemit_kws_onnx", "mlonmcu_kws_m_qop_tvm_onnx", "mlonmcu_kws_m_dequant_onnx", "drv_resnet8_qdq_a16w8"),
+    *("drv_unet64_qdq_a16w8", "drv_kwsm_dynamic", "node_dynamicquantizelinear"),
 )
 NODES = (
     *("node_qlinearconv", "node_qlinearmatmul_2D_int8_float32", "node_qlinearmatmul_3D_uint8_float32"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ class Plan:
     scratch: tuple[tuple[tuple[int, int], ...], ...]
     strategy: str
     arena_bytes: int
+    views: Mapping[int, object] = field(default_factory=dict)
 
 
 def tiny() -> Graph:

@@ -83,8 +83,8 @@ def _conv(node: Node, net: Net) -> Call | None:
     if groups < 1 or weights[1] * groups != x[1] or weights[0] % groups:
         raise ModelError(f"{node} has weights {weights} and {groups} groups for {x[1]} channels")
     attributes = _activated(node, _window(node, net, _height_width(weights)))
-    # ConvInteger names zero points instead of scales; a computed one keeps its tensor alive as input 3.
-    inputs = node.inputs if node.op == "Conv" else [*node.inputs[:2], "", *node.inputs[2:3]]
+    # ConvInteger names zero points instead of scales: inputs 3 and 4.
+    inputs = node.inputs if node.op == "Conv" else [*node.inputs[:2], "", *node.inputs[2:4]]
     if groups == x[1] and groups > 1:
         return Call("DEPTHWISE_CONV_2D", inputs, {**attributes, "multiplier": weights[0] // groups})
     return Call("CONV_2D", inputs, {**attributes, "groups": groups})
@@ -185,8 +185,8 @@ def _gemm(node: Node, net: Net) -> Call | None:
 def _matmul(node: Node, net: Net) -> Call:
     x = net.values[need(node, 0)].shape
     need(node, 1)
-    # MatMulInteger names zero points instead of scales; a computed one keeps its tensor alive as input 3.
-    inputs = node.inputs if node.op == "MatMul" else [*node.inputs[:2], "", *node.inputs[2:3]]
+    # MatMulInteger names zero points instead of scales: inputs 3 and 4.
+    inputs = node.inputs if node.op == "MatMul" else [*node.inputs[:2], "", *node.inputs[2:4]]
     dense = net.values[node.inputs[1]].is_constant and len(net.values[node.inputs[1]].shape) == 2
     if dense or is_dense(net, node, lambda name: None):
         attributes: Attributes = {"transposed": True}

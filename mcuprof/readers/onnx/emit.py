@@ -19,7 +19,7 @@ _BODY_NAMES = {"then_branch": "then_subgraph", "else_branch": "else_subgraph", "
 
 def emit(net: Net, model: Any) -> Graph:
     """The finished graph; `model` is the ModelProto it came from."""
-    bodies: list[Graph] = []
+    bodies: list[Graph | None] = []
     main = _graph(net, bodies)
     producer = f"{text(model.producer_name)} {text(model.producer_version)}".strip()
     origin = Origin(
@@ -29,10 +29,15 @@ def emit(net: Net, model: Any) -> Graph:
         metadata={text(entry.key): text(entry.value).encode() for entry in model.metadata_props},
         notes=tuple(net.notes),
     )
-    return Graph(main.name, main.tensors, main.ops, main.inputs, main.outputs, origin, tuple(bodies))
+    return Graph(main.name, main.tensors, main.ops, main.inputs, main.outputs, origin, _complete(bodies))
 
 
-def _graph(net: Net, bodies: list[Graph]) -> Graph:
+def _complete(bodies: list[Graph | None]) -> tuple[Graph, ...]:
+    assert all(body is not None for body in bodies)
+    return tuple(body for body in bodies if body is not None)
+
+
+def _graph(net: Net, bodies: list[Graph | None]) -> Graph:
     """The graph of `net`; those of its bodies go to `bodies`, outer ones first, inner ones right behind them."""
     numbers: dict[str, int] = {}
     tensors: list[Tensor] = []
@@ -85,13 +90,12 @@ def _plain(node: Node) -> dict[str, Attribute]:
     }
 
 
-def _subgraphs(node: Node, bodies: list[Graph]) -> dict[str, Attribute]:
+def _subgraphs(node: Node, bodies: list[Graph | None]) -> dict[str, Attribute]:
     """Attributes that point to the bodies: the file's own order, this operator's bodies one after the other."""
     found: dict[str, Attribute] = {}
     for label, body in node.bodies.items():
         place = len(bodies)
-        inner: list[Graph] = []
-        bodies.append(_graph(body, inner))
+        bodies.append(None)  # numbered before those inside it, finished after them
+        bodies[place] = _graph(body, bodies)
         found[_BODY_NAMES.get(label, f"{label}_subgraph")] = place + 1
-        bodies += inner
     return found

@@ -52,7 +52,7 @@ def build(model: Any, path: str, input_shapes: Mapping[str, Shape]) -> Net:
 class _Builder:
     def __init__(self, model: Any, folder: Path | None) -> None:
         self.folder = folder
-        self.notes: list[str] = []
+        self.notes: dict[str, None] = {}
         self.dims: dict[str, int] = {}
         self.opsets = {_domain(text(entry.domain)): entry.version for entry in model.opset_import}
 
@@ -93,7 +93,7 @@ class _Builder:
             self.constant(net, node, proto)
             return
         for body in node.bodies.values():
-            node.captures += [name for name in body.captured if name not in node.captures]
+            node.captures = list(dict.fromkeys((*node.captures, *body.captured)))
         node.inputs += node.captures
         net.nodes.append(node)
 
@@ -241,7 +241,8 @@ def _inlined(model: Any) -> Any:
         counts = []
         for node in nodes:
             key = (node.domain, node.op_type)
-            counts.append(size(key, depth) if key in functions else 1)
+            # What a node carries is copied at every call.
+            counts.append(size(key, depth) if key in functions else 1 + node.ByteSize() // 1024)
             for attribute in node.attribute:
                 counts += _calls(attribute.g.node, depth + 1) if attribute.type == _GRAPH else []
         return counts

@@ -98,16 +98,16 @@ class Net:
     declared: dict[str, Any] = field(default_factory=dict)
     dims: dict[str, int] = field(default_factory=dict)
     bounded: set[str] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
     opsets: dict[str, int] = field(default_factory=dict)
     spent: int = 0
+    serials: dict[str, int] = field(default_factory=dict)
     producer: dict[str, Node] = field(default_factory=dict)
     uses: dict[str, dict[Node, None]] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
         """Adds a sentence for the user, once."""
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+        self.notes[sentence] = None
 
     # Editing ----------------------------------------------------------------------------------------------------------
 
@@ -269,11 +269,17 @@ class Net:
 
     def fresh(self, hint: str) -> str:
         """A name that no value has yet."""
-        name, number = hint, 1
-        while name in self.values or name in self.producer or name in self.inputs:
+        name, number = hint, self.serials.get(hint, 1)
+        while name in self.values or name in self.producer or name in self.entries:
             number += 1
             name = f"{hint}#{number}"
+        self.serials[hint] = number
         return name
+
+    @cached_property
+    def entries(self) -> frozenset[str]:
+        """The input names; passes only add outer values to them, which have names already."""
+        return frozenset(self.inputs)
 
     def may_spend(self, elements: int) -> bool:
         """Accounts for constants with so many elements; False when the net has used up what passes may make."""

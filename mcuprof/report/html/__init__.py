@@ -14,7 +14,7 @@ from mcuprof.document import Report, Result, Tool
 from mcuprof.report.html.bill import flash
 from mcuprof.report.html.layers import layers
 from mcuprof.report.html.markup import Markup, tag
-from mcuprof.report.html.memory import composition, timeline
+from mcuprof.report.html.memory import composition, spread, timeline
 from mcuprof.report.html.overview import findings, meters, model, summary, verdict
 from mcuprof.report.page import Page
 from mcuprof.report.pieces import verdict_word
@@ -75,6 +75,7 @@ def _article(key: str, result: Result, several: bool) -> Markup:
         findings(result),
         timeline(result, key),
         composition(result),
+        spread(result),
         layers(result),
         flash(result),
         model(result),

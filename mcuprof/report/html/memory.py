@@ -30,6 +30,33 @@ def composition(result: Result) -> Markup:
     return tag("div", _peak(result), _ram(result.memory), class_="columns")
 
 
+def spread(result: Result) -> Markup:
+    """The tensors over the device's regions, where there is a choice."""
+    found = result.memory.spread
+    if isinstance(found, msgspec.UnsetType):
+        return Markup()
+    heads = (
+        Column("region, preferred first"),
+        Column("used", number=True),
+        Column("free for tensors", number=True),
+        Column("moved per inference", number=True),
+    )
+    rows = [
+        (
+            Cell(region.name),
+            Cell(f"{region.used_bytes:,}"),
+            Cell(f"{region.free_bytes:,}"),
+            Cell(f"{region.moved_bytes:,}"),
+        )
+        for region in found.regions
+    ]
+    note = (
+        f"Order {found.order}, in-place {found.in_place}; runs on {', '.join(found.runs_on) or 'no runtime'}: "
+        f"the verdict has the arena in one block.{'' if found.fits else ' The last region is too small.'}"
+    )
+    return section("Tensors spread over regions", table("Tensors spread over regions", heads, rows), note=note)
+
+
 def _strategies(memory: Memory) -> tuple[Strategy, ...]:
     return () if isinstance(memory.strategies, msgspec.UnsetType) else memory.strategies
 

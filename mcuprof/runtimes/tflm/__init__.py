@@ -7,7 +7,7 @@ as used, because the plan is computed in the space of the head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mcuprof.graph import Graph, Op
@@ -59,15 +59,23 @@ def target_of(core: Core | None) -> Abi:
     return abi.HOST64 if core.word_bytes == 8 else abi.ILP32
 
 
-def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None = None) -> Arena:
+def arena(
+    graph: Graph,
+    *,
+    library: str,
+    core: Core | None,
+    target: Abi | None = None,
+    asks: Callable[[Graph, Op], KernelMemory] | None = None,
+) -> Arena:
     """The arena with kernels of `library` on `core` (an Arm core with DSP extension when None).
 
-    Exact for 16-byte aligned arenas and a plain MicroInterpreter. Raises UsageError for a library that the core cannot
-    run and ModelError for a model that TFLM cannot plan.
+    Exact for 16-byte aligned arenas and a plain MicroInterpreter. `asks` is `kernel_memory` of the same library, core
+    and target, for a caller with many graphs who remembers its answers. Raises UsageError for a library that the core
+    cannot run and ModelError for a model that TFLM cannot plan.
     """
     target = target or target_of(core)
-    rules = kernels.rules(library, core)
-    memory = [[_kernel(rules, g, op, target) for op in g.ops] for g in (graph, *graph.subgraphs)]
+    asks = asks or kernel_memory(library, core, target)
+    memory = [[asks(g, op) for op in g.ops] for g in (graph, *graph.subgraphs)]
     scratch = {
         (number, index): item.scratch
         for number, group in enumerate(memory)
@@ -90,6 +98,13 @@ def arena(graph: Graph, *, library: str, core: Core | None, target: Abi | None =
         if not item.exact
     }
     return Arena(buffers, offsets, live.scopes, persistent, head, _up(least), tuple(sorted(inexact)))
+
+
+def kernel_memory(library: str, core: Core | None, target: Abi | None = None) -> Callable[[Graph, Op], KernelMemory]:
+    """What the kernel of an operator asks of the arena: a function of it and its tensors. Raises as `arena` does."""
+    target = target or target_of(core)
+    rules = kernels.rules(library, core)
+    return lambda graph, op: _kernel(rules, graph, op, target)
 
 
 def _kernel(rules: Rules, graph: Graph, op: Op, target: Abi) -> KernelMemory:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mcuprof.errors import ModelError
 from mcuprof.graph import Graph, Tensor
 from mcuprof.runtimes.tflm import abi
 from mcuprof.runtimes.tflm.abi import Abi
@@ -97,7 +98,10 @@ def _prepared(graphs: Sequence[Graph], kernels: Sequence[Sequence[KernelMemory]]
         for op, memory in zip(graph.ops, group, strict=True):
             found = [Allocation("operator data", size) for size in memory.prepare]
             if op.kind == "ASSIGN_VARIABLE":
-                handle = graph.ops[graph.producer[op.inputs[0]]]
+                made = graph.producer.get(op.inputs[0])
+                if made is None:
+                    raise ModelError("an ASSIGN_VARIABLE writes a variable that no operator of its graph names")
+                handle = graph.ops[made]
                 name = (handle.text("container"), handle.text("shared_name"))
                 if name not in assigned:
                     assigned.add(name)

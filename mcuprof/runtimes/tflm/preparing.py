@@ -52,10 +52,11 @@ def _looked_at(graph: Graph, op: Op) -> list[Tensor]:
 
 def _with_temporary(held: int, tensor: Tensor, target: Abi) -> int:
     """Bytes in use after one more TfLiteTensor with its quantization."""
-    held = _up(held, target.word) + target.pick(abi.TENSOR)
-    if tensor.quantization is not None and tensor.quantization.zero_point:
-        held = _up(held, target.word) + target.pick(abi.AFFINE_QUANTIZATION)
-        held += 4 + 4 * len(tensor.quantization.scale)
+    word, quantization = target.word, tensor.quantization
+    held = -(-held // word) * word + target.pick(abi.TENSOR)
+    if quantization is not None and quantization.zero_point:
+        held = -(-held // word) * word + target.pick(abi.AFFINE_QUANTIZATION)
+        held += 4 + 4 * len(quantization.scale)
     return held
 
 

@@ -32,10 +32,11 @@ _TYPES: dict[str, tuple[DType, ...] | None] = {
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), (DType.FLOAT32, DType.INT8)),
     "CONCATENATION": (*_ARITHMETIC, DType.INT64, DType.BOOL),
     "GATHER": (DType.FLOAT32, DType.INT8),
+    "SLICE": (DType.FLOAT32, DType.INT8, DType.INT16, DType.INT32, DType.BOOL),
     "REDUCE_ALL": (DType.BOOL,),
     **dict.fromkeys(
         (
-            *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PAD", "PADV2", "SLICE", "STRIDED_SLICE", "SPLIT"),
+            *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PAD", "PADV2", "STRIDED_SLICE", "SPLIT"),
             *("SPLIT_V", "PACK", "UNPACK", "SHAPE", "CAST", "FILL", "ZEROS_LIKE", "BROADCAST_TO", "BROADCAST_ARGS"),
             *("GATHER_ND", "ARG_MAX", "ARG_MIN", "EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER"),
             *("GREATER_EQUAL", "LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT_V2", "REVERSE_V2", "ADD_N"),

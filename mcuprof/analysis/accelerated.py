@@ -1,0 +1,128 @@
+"""What a model would take on its device's accelerator, once compiled for it: one `Npu` of the report document.
+
+The verdict stays on the file as it is: TFLM runs an uncompiled model on the host core, whatever stands beside it.
+"""
+
+from __future__ import annotations
+
+from mcuprof.cost import NoData
+from mcuprof.cost.npu import ArrayEstimate, NpuEstimate, Published, estimate, machine, on_arrays, published
+from mcuprof.cost.npu.validation import claim
+from mcuprof.document import Latency, Npu, NpuOperator
+from mcuprof.graph import Graph
+from mcuprof.hardware import Accelerator, Device, load_accelerator
+from mcuprof.ops import total_macs
+from mcuprof.ops.soundness import NPU
+
+
+def npu(graph: Graph, device: Device, latency: Latency | None) -> Npu | None:
+    """The estimate for the accelerator beside the device's core; None where there is none. `latency` is the host's."""
+    if device.accelerator is None:
+        return None
+    accelerator = load_accelerator(device.accelerator)
+    if any(op.kind == NPU for op in graph.ops):
+        return _nothing(
+            accelerator, "no data: the model is compiled for an Ethos-U; estimate from the file before that"
+        )
+    if accelerator.ethos_u is not None:
+        found = estimate(graph, machine(accelerator.ethos_u))
+        if isinstance(found, NoData):
+            return _nothing(accelerator, f"no data: {found.reason}")
+        if not found.cycles:
+            return _nothing(
+                accelerator, f"no data: no work is left for it ({', '.join(dict.fromkeys(found.fallen.values()))})"
+            )
+        return _ethos(graph, accelerator, found, latency)
+    if accelerator.array is not None:
+        arrays = on_arrays(graph, accelerator.array)
+        if isinstance(arrays, NoData):
+            return _nothing(accelerator, f"no data: {arrays.reason}")
+        return _arrays(graph, accelerator, arrays, latency)
+    if accelerator.id.startswith("ethos-u") or "Ethos-U" in accelerator.name:
+        return _nothing(accelerator, "no data: the configuration of this Ethos-U (MACs per cycle) is not known")
+    measured = published(accelerator.id, total_macs(graph), accelerator.clock_hz)
+    if isinstance(measured, NoData):
+        return _nothing(accelerator, f"no data: {measured.reason}")
+    return _published(accelerator, measured)
+
+
+def _nothing(accelerator: Accelerator, basis: str) -> Npu:
+    return Npu(accelerator.id, None, None, None, None, None, None, None, None, None, {}, basis, ())
+
+
+def _published(accelerator: Accelerator, found: Published) -> Npu:
+    own = (None, accelerator.clock_hz, None, found.ms, found.low_ms, found.high_ms)
+    return Npu(accelerator.id, *own, None, None, None, {}, found.basis, ())
+
+
+def _ethos(graph: Graph, accelerator: Accelerator, found: NpuEstimate, latency: Latency | None) -> Npu:
+    names = found.machine.system, found.machine.mode
+    where = f"{names[0]}, {names[1]} (assumed: the device's own is not known)"
+    basis = f"modelled: Vela-equivalent estimate of {where}; {claim()}"
+    if found.evicted:
+        basis += f"; {found.evicted} maps do not fit the SRAM; Vela's cascades, which help then, are not modelled"
+    operators = []
+    for index, op in enumerate(graph.ops):
+        if (reason := found.fallen.get(index)) is not None:
+            operators.append(_on_host(index, op.kind, reason, latency))
+        else:
+            operators.append(NpuOperator(index, op.kind, "npu", found.cycles_of(index), None, "modelled"))
+    return Npu(
+        accelerator=accelerator.id,
+        system=", ".join(names),
+        clock_hz=found.machine.clock_hz,
+        cycles=found.cycles,
+        ms=found.ms,
+        low_ms=None,
+        high_ms=None,
+        host_ms=_host_ms(tuple(operators), latency),
+        sram_bytes=found.sram_bytes,
+        weight_bytes=found.weight_bytes,
+        traffic=dict(sorted(found.traffic.items())),
+        basis=basis,
+        operators=tuple(operators),
+    )
+
+
+def _arrays(graph: Graph, accelerator: Accelerator, found: ArrayEstimate, latency: Latency | None) -> Npu:
+    layers = {layer.operator: layer for layer in found.layers}
+    operators = []
+    for index, op in enumerate(graph.ops):
+        if (layer := layers.get(index)) is None:
+            operators.append(_on_host(index, op.kind, found.fallen[index], latency))
+            continue
+        words = f"modelled: {layer.tiles} tiles in {layer.passes} passes, {layer.utilisation:.0%} of the cells in use"
+        operators.append(NpuOperator(index, op.kind, "npu", round(layer.cycles), None, words))
+    basis = "modelled: conversions of the arrays as described in the accelerator's file; nothing was measured"
+    return Npu(
+        accelerator=accelerator.id,
+        system=None,
+        clock_hz=found.clock_hz,
+        cycles=round(found.cycles),
+        ms=found.ms,
+        low_ms=None,
+        high_ms=None,
+        host_ms=_host_ms(tuple(operators), latency),
+        sram_bytes=None,
+        weight_bytes=None,
+        traffic={},
+        basis=basis,
+        operators=tuple(operators),
+    )
+
+
+def _on_host(index: int, kind: str, reason: str, latency: Latency | None) -> NpuOperator:
+    own = next((each for each in latency.operators if each.index == index), None) if latency is not None else None
+    if own is None:
+        return NpuOperator(index, kind, "host", None, None, f"{reason}; no data on the host's cost")
+    return NpuOperator(index, kind, "host", own.cycles, own.instructions, f"{reason}; {own.basis}")
+
+
+def _host_ms(operators: tuple[NpuOperator, ...], latency: Latency | None) -> float | None:
+    """Milliseconds of the operators left to the host: 0 where there are none, None where one has no cycles."""
+    left = [each for each in operators if each.place == "host"]
+    if not left:
+        return 0.0
+    if latency is None or not latency.cycles or latency.ms is None or any(each.cycles is None for each in left):
+        return None
+    return sum(each.cycles or 0 for each in left) / latency.cycles * latency.ms

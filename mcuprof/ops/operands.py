@@ -1,0 +1,37 @@
+"""Which operands an operator cannot be without. Runtimes follow the pointer all the same; readers refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mcuprof.errors import ModelError
+from mcuprof.graph import ABSENT, Graph
+from mcuprof.ops import is_known
+
+# Inputs beyond the first, from the kernels' Prepare functions (tflite-micro), where both formats have them as inputs.
+_INPUTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "SPLIT", "PRELU"), (0, 1)),
+        **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "ASSIGN_VARIABLE"), (0, 1)),
+        "TRANSPOSE_CONV": (0, 1),
+        "SPLIT_V": (0, 1, 2),
+        "SVDF": (0, 1, 2),
+        **dict.fromkeys(("VAR_HANDLE", "CALL_ONCE", "CALL", "WHILE"), ()),
+    }
+)
+# Nothing at all, or (recurrent operators of ONNX) only a later one.
+_WITHOUT_OUTPUT = frozenset(("ASSIGN_VARIABLE", "CALL_ONCE", "CALL", "IF", "WHILE", "GRU", "LSTM", "RNN"))
+
+
+def check_operands(graph: Graph) -> None:
+    """Raises ModelError when a known operator lacks an input that it needs, or has no output."""
+    for g in (graph, *graph.subgraphs):
+        for number, op in enumerate(g.ops):
+            if not is_known(op):
+                continue
+            for position in _INPUTS.get(op.kind, (0,)):
+                if position >= len(op.inputs) or op.inputs[position] == ABSENT:
+                    raise ModelError(f"operator {number} ({op.kind}) has no input {position}")
+            if op.kind not in _WITHOUT_OUTPUT and op.outputs[:1] in ((), (ABSENT,)):
+                raise ModelError(f"operator {number} ({op.kind}) has no output")

@@ -1,0 +1,109 @@
+"""`mcuprof plan --split` and `mcuprof analyze --split` on real files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mcuprof.cli import main
+from mcuprof.readers import read
+from mcuprof.runtimes import tflm
+from tests.corpus import model, needs_shared
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+RESNET = SAMPLES / "resnet8_int8.tflite"
+DS_CNN = SAMPLES / "ds_cnn_int8.tflite"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.tflite"
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """The one line on stderr with which a call fails."""
+    assert main(["plan", *arguments, "--split"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_a_split_within_a_work_limit_is_smaller_proven_and_as_large_as_said(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tflite_micro", reason="tflite-micro is not installed")
+    assert main(["plan", str(RESNET), "-o", str(out), "--split", "--max-work", "10%"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "add AddConcatenation(), AddSlice()",
+        "outputs equal on 20 inputs",
+        "dead bytes poisoned",
+        "operators",
+    ):
+        assert words in text
+    size = re.search(r"kTensorArenaSize = (\d+)", text)
+    work = re.search(r"stripes, ([+-][0-9.]+) % work", text)
+    assert size is not None and work is not None and float(work[1]) <= 10
+    before, after = (tflm.arena(read(path), library="reference", core=None) for path in (RESNET, out))
+    assert after.min_arena_bytes == int(size[1]) < before.min_arena_bytes
+
+
+def test_what_is_better_whole_stays_whole(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(DS_CNN), "-o", str(out), "--split"]) == 0
+    assert "not split" in capsys.readouterr().out
+    assert not any(op.kind == "SLICE" for op in read(out).ops)
+
+
+def test_a_limit_that_nothing_reaches(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = fails([str(DS_CNN), "-o", str(out), "--max-ram", "8K"], capsys, 1)
+    assert "nothing found fits 8,192 B" in message and "the smallest arena is 22," in message
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--max-ram", "many"], "many"),
+        (["--max-work", "5"], "not a percentage"),
+        (["--emit", "json", "-o", "plan.json"], "neither --emit"),
+        (["--share-arena"], "nor --share-arena"),
+    ],
+)
+def test_requests_that_make_no_sense(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in fails([str(DS_CNN), *arguments], capsys, 2)
+
+
+def test_limits_belong_to_a_split(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(DS_CNN), "--max-ram", "96K"]) == 2
+    assert "add --split" in capsys.readouterr().err
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("drv_resnet8_qdq_s8_sym", 3, "only .tflite models are split"),
+        ("mlperf_ic_resnet8_fp32", 0, "not split"),
+    ],
+)
+def test_models_that_cannot_be_split(
+    name: str, code: int, words: str, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(model(name).path), "-o", str(out), "--split"]) == code
+    captured = capsys.readouterr()
+    assert words in captured.out + captured.err
+    assert out.exists() == (code == 0)
+
+
+def test_analyze_shows_the_front(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(DS_CNN), "--split"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("Split into stripes"))
+    assert "arena" in lines[start + 1] and "as it is" in lines[start + 2]
+
+
+def test_the_front_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(DS_CNN), "--split", "-f", "json"]) == 2
+    assert "--split is shown as text" in capsys.readouterr().err
