@@ -85,12 +85,13 @@ def _peers() -> dict[str, Peer]:
 
 
 def _tflm(network: Graph, problem: Problem) -> int | None:
-    """The head; None where kernels take scratch, which the others are not asked to place."""
+    """The head; None where it holds more than the main graph's tensors, which is all that the others place."""
     try:
         arena = find("tflm").arena(network, library="reference", core=None)
     except McuprofError:
         return None
-    return None if any(arena.scratch(len(network.ops))) else arena.head_bytes
+    apart = network.subgraphs or any(arena.scratch(len(network.ops)))
+    return None if apart else arena.head_bytes
 
 
 def _spans(problem: Problem) -> list[tuple[int, int, int]]:

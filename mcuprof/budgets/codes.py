@@ -248,13 +248,13 @@ _ALL = (
         "channels that hold the same value for every input",
         "Interval analysis of the integer weights shows that no input changes them: filters of zeros, or biases beyond "
         "what the clamp lets through.",
-        "Remove them: mcuprof.rewrites.prune does so in Python, with equal outputs.",
+        "Remove them: `mcuprof plan MODEL -o OUT` does so, with equal outputs (in Python: mcuprof.rewrites.prune).",
     ),
     Explanation(
         "D606",
         "padding that costs an operator",
         "A PAD before a VALID convolution does what SAME padding does without a copy of the tensor.",
-        "Export with SAME padding, or let mcuprof.rewrites.prune fold it in Python.",
+        "Export with SAME padding, or let `mcuprof plan MODEL -o OUT` fold it.",
     ),
     # verification
     Explanation(

@@ -41,6 +41,8 @@ def run(arguments: list[str]) -> int:
                 lines += _split(page, job, job.limits)
                 continue
             is_onnx = job.graph.origin.format == "onnx"
+            if is_onnx and options.prune_dead:
+                raise UsageError("--prune-dead writes .tflite models only")
             outcome, pruned = (None, None) if is_onnx else _tflite(job)
             lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome, pruned)
             planned.append(outcome)
@@ -75,7 +77,7 @@ def _parser() -> Parser:
         "--prune-dead",
         action=argparse.BooleanOptionalAction,
         help="remove what no output needs first, where every output stays equal (default: yes, but not with "
-        "--in-place-file, and not with --emit)",
+        "--in-place-file, and not with --emit; --split always does)",
     )
     plan.add_argument("--force", action="store_true", help="replace a plan that the model carries")
     plan.add_argument("--strip", action="store_true", help="take the plan out again, and nothing else")

@@ -70,7 +70,9 @@ class _Keeping:
         self.families = self.contents.families
         self.loaded = sum(family.size for family in self.families if family.writer < 0)
         self.read_by: dict[int, list[Family]] = {}
+        self.rooted: dict[int, list[Family]] = {}
         for family in self.families:
+            self.rooted.setdefault(family.root, []).append(family)
             for reader in family.readers:
                 self.read_by.setdefault(reader, []).append(family)
 
@@ -95,7 +97,7 @@ class _Keeping:
         """The most bytes that outputs of `number` can lie on `dying` inputs, less the scratch that this costs."""
         covered, touched = 0, set()
         for output, target in enumerate(self.facts.graph.ops[number].outputs):
-            mine = [family for family in self.families if family.root == target] if dying else []
+            mine = self.rooted.get(target, []) if dying else []
             written = sum(family.size for family in mine)
             gains, exact, nearest = [], True, written
             for source in dying if mine else ():

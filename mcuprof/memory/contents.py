@@ -76,7 +76,8 @@ class Contents:
     def _starts(self) -> dict[int, tuple[int, int]]:
         """Tensor → the one that its views, or being the same bytes, lead to, and where it begins in that."""
         found = {}
-        lead = {min(family): family for family in self.facts.views.values()}
+        views = {id(family): family for family in self.facts.views.values()}.values()
+        lead = {min(family): family for family in views}
         first = {tensor: root for root, family in lead.items() for tensor in family}
         for tensor in self.facts.tensors:
             root, start = tensor, 0
