@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcuprof import cost
 from mcuprof.cost.calibrate import Fit, Prior, Run, Step, calibration, predicted_cycles, prior, refit
+from mcuprof.cost.cycles import anchor
 from mcuprof.cost.runs import Measured
 from mcuprof.errors import UsageError
 from mcuprof.graph import Graph
@@ -136,7 +137,7 @@ class _Matching:
         _, work = self.model(name, each.place)
         if isinstance(work.instructions, cost.NoData):
             raise UsageError(f"{each.place}: {name}: {work.instructions.reason}")
-        return Run(name, self.cycles(each), _steps(work), round(work.book.per_inference), each.place)
+        return Run(name, self.cycles(each), _steps(work), work.per_inference, each.place)
 
     def listed(self, name: str, rows: Sequence[Measured]) -> Run:
         """Rows that name operators; several rows of one operator are averaged."""
@@ -198,12 +199,19 @@ class _Matching:
 
 
 def _steps(work: cost.Work) -> tuple[Step, ...]:
-    return tuple(Step(one.kernel, one.instructions or 0) for one in work.counts)
+    """Every operator with its instructions as the published latencies of this core weigh them."""
+    published = anchor(work.core.id, work.kernels, work.runtime)
+    if isinstance(published, str):
+        return tuple(Step(one.kernel, one.instructions or 0) for one in work.counts)
+    return tuple(
+        Step(one.kernel, published.weighed(one.kernel, one.instructions or 0, weights))
+        for one, weights in zip(work.counts, work.weight_bytes, strict=True)
+    )
 
 
 def _of_operators(name: str, work: cost.Work, cycles: Mapping[int, float], place: str) -> Run:
-    counts = work.counts
-    steps = tuple(Step(counts[i].kernel, counts[i].instructions or 0, cycles[i]) for i in sorted(cycles))
+    every = _steps(work)
+    steps = tuple(Step(every[i].kernel, every[i].instructions, cycles[i]) for i in sorted(cycles))
     return Run(name, sum(cycles.values()), steps, place=place)
 
 

@@ -92,7 +92,8 @@ class Setting:
 
 def setting_of(device: Device | None, options: Options) -> Setting:
     """What `study` needs to know of a device."""
-    kernels = options.kernels or (device.kernels if device else DEFAULT_KERNELS)
+    own = runtimes.find(options.runtime).kernels
+    kernels = options.kernels or own or (device.kernels if device else DEFAULT_KERNELS)
     accelerator = (device.accelerator if device else None) or ""
     return Setting(device.core if device else None, kernels, accelerator.startswith("ethos-u"))
 
@@ -153,7 +154,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
     core, kernels = setting.core, setting.kernels
     runtime = runtimes.find(options.runtime)
     arena = runtime.arena(graph, library=kernels, core=core)
-    stack = cost.stack_bytes(graph, core, kernels) if core else None
+    stack = cost.stack_bytes(graph, core, kernels) if core and runtime.memory_known else None
     described = describe(graph, runtime, arena, kernels, core, options)
     memory = msgspec.structs.replace(described.memory, stack_bytes=stack[0] if stack else None)
     return Study(
@@ -167,7 +168,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
             *_reading(graph),
             *_soundness(graph),
             *_support(graph, runtime, setting.ethos),
-            *_arena_findings(arena, kernels),
+            *_arena_findings(arena, runtime, kernels),
             *described.findings,
         ),
         waste=_waste_of(graph) if options.detail else None,
@@ -281,7 +282,10 @@ def _support(graph: Graph, runtime: runtimes.Runtime, ethos: bool) -> Iterator[F
         yield Finding("O404", "warning", text)
 
 
-def _arena_findings(arena: Arena, kernels: str) -> Iterator[Finding]:
+def _arena_findings(arena: Arena, runtime: runtimes.Runtime, kernels: str) -> Iterator[Finding]:
+    if not runtime.memory_known:
+        text = f"no data on the memory of {runtime.name}: shown is what the tensors need, without scratch and its own"
+        yield Finding("M109", "error", text, "take the RAM that its own tool prints, or judge for --runtime tflm")
     if arena.inexact:
         kinds = ", ".join(arena.inexact)
         text = f"no data on what the {kernels} kernels of {kinds} allocate: the arena shown may be too small"

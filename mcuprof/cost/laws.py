@@ -14,7 +14,8 @@ from typing import cast
 from mcuprof.cost.data import toml
 from mcuprof.cost.features import features
 from mcuprof.cost.kernels import Simd, kernel_class
-from mcuprof.graph import Graph, Op
+from mcuprof.graph import ABSENT, Graph, Op
+from mcuprof.ops import macs
 
 # Cores that execute the same instructions for the same binary as the one that was counted.
 _SAME_CODE = {
@@ -22,6 +23,10 @@ _SAME_CODE = {
     "cortex-m85": "cortex-m55",  # both ARMv8.1-M with MVE
     "rv32imac": "rv32imc",  # atomic instructions occur in no kernel
 }
+# Whose counts stand in on cores without any.
+_STAND_INS = {"esp-nn": "rv32imc"}
+# Instructions per element of what was not counted, as of the elementwise integer operators that were (Cortex-M4).
+_ROUGH_RATE = 30
 # How far from the counted sizes a law of one network is still believed.
 _REACH = 4
 
@@ -102,11 +107,23 @@ def law_book(core: str, kernels: str) -> LawBook | None:
     )
 
 
-def count(graph: Graph, op: Op, book: LawBook) -> Count:
-    """Instructions of one operator, with the class that was matched and where its law comes from."""
+def standing_in(core: str, kernels: str) -> LawBook | None:
+    """The laws that measure work on `core` when its own kernels were not counted: its own book, else Cortex-M4's."""
+    return law_book(core, kernels) or law_book(_STAND_INS.get(kernels, "cortex-m4"), kernels)
+
+
+def count(graph: Graph, op: Op, book: LawBook, *, rough: bool = False) -> Count:
+    """Instructions of one operator, with the class that was matched and where its law comes from.
+
+    `rough` is for books that stand in for another runtime's kernels: an operator without MACs that was not counted
+    then costs a rate per element, instead of making the total unknown.
+    """
     try:
         kernel = kernel_class(graph, op, book.kernels, book.simd)
         law = book.classes.get(kernel)
+        if law is None and rough and not macs(graph, op):
+            elements = sum(graph.tensors[index].elements for index in op.outputs if index != ABSENT)
+            return Count(kernel, round(_ROUGH_RATE * elements + book.per_operator), "rough: a rate per element")
         if law is None:
             return Count(kernel, None, f"no data: {kernel} with {book.kernels} kernels was not counted on {book.core}")
         sizes = features(graph, op, kernel)

@@ -15,10 +15,11 @@ from mcuprof.hardware import database_path
 def published(core: str) -> list[Run]:
     """Measured runs (`device_db/measurements`): cycles are the published ms times the published clock."""
     with (database_path() / "measurements" / "cpu_latency.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["core"] == core]
+        wanted = ("tflm", "cmsis-nn", core)
+        rows = [row for row in csv.DictReader(file) if (row["runtime"], row["kernels"], row["core"]) == wanted]
     runs = []
     for row in rows:
-        count, operators = int(row["instructions"]), int(row["operators"])
+        count, operators = int(row["weighed"]), int(row["operators"])
         steps = tuple(Step("any", count / operators) for _ in range(operators))
         runs.append(Run(row["model"], float(row["ms"]) * int(row["clock_hz"]) / 1000, steps))
     return runs

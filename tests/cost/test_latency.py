@@ -10,6 +10,7 @@ from mcuprof.cost import NoData, latency
 from mcuprof.cost.cycles import Anchor, anchor
 from mcuprof.graph import DType
 from mcuprof.hardware import database_path, load_device
+from mcuprof.runtimes import foreign as foreign_runtimes
 from tests.cost.networks import convolution, dense
 from tests.cost.truth import Rows, model
 
@@ -23,21 +24,12 @@ def measured() -> Rows:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33", "cortex-m85"])
-def test_the_band_holds_nine_of_ten_published_latencies(core: str) -> None:
-    """`instructions` of the table are modelled; cycles are the published ms times the published clock."""
-    found = anchor(core, "cmsis-nn")
-    assert isinstance(found, Anchor)
-    rows = [row for row in measured() if row["core"] == core]
-    assert len(rows) >= 4
-    inside = 0
-    for row in rows:
-        clock = int(row["clock_hz"])
-        cycles = float(row["ms"]) * clock / 1000
-        ratio = cycles / found.cycles(int(row["instructions"]), int(row["operators"]))
-        band = found.band_for(row["board"], clock)
-        inside += 1 / band <= ratio <= band
-    assert inside >= 0.9 * len(rows)
+def test_bands_hold_nine_of_ten_published_latencies_of_models_that_the_fit_had_not_seen() -> None:
+    """`held_out_ms` is predicted without the model; `tools/fit.py` writes it beside the published `ms`."""
+    rows = [row for row in measured() if row["held_out_ms"]]
+    assert len(rows) > 300
+    ratios = [(float(row["ms"]) / float(row["held_out_ms"]), float(row["band"])) for row in rows]
+    assert sum(1 / band <= ratio <= band for ratio, band in ratios) >= 0.9 * len(rows)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +57,14 @@ def test_arithmetic_of_cycles_and_time() -> None:
     assert not isinstance(found, NoData)
     assert isinstance(factor, Anchor)
     assert found.instructions is not None
-    assert found.cycles == round(factor.cpi * (found.instructions + factor.per_operator))
+    (operator,) = found.operators
+    assert operator.instructions is not None
+    between = found.instructions - operator.instructions  # the interpreter's own, per inference
+    weights = 8 * 9 * 16
+    counted = factor.shares["conv"] * operator.instructions + factor.per_weight_byte * weights + factor.per_operator
+    expected = factor.boards["stm32l4r5zi"][1] * factor.cpi * (counted + factor.per_inference + between)
+    assert found.cycles == pytest.approx(expected, abs=2)
+    assert found.cycles is not None
     assert found.ms == pytest.approx(found.cycles / 120_000)
     assert found.operators[0].macs == 8 * 8 * 8 * 9 * 16
     assert found.operators[0].kernel == "conv_s8:kxk"
@@ -80,7 +79,7 @@ def test_arithmetic_of_cycles_and_time() -> None:
 
 @pytest.mark.parametrize(
     ("board", "kernels"),
-    [("rp2040", "cmsis-nn"), ("rp2040", "reference"), ("nucleo-l4r5zi", "reference"), ("stm32h743zi", "reference")],
+    [("rp2040", "cmsis-nn"), ("rp2040", "reference"), ("nucleo-l4r5zi", "reference"), ("esp32-c3", "esp-nn")],
 )
 def test_pairs_that_nobody_measured_have_instructions_but_no_time(board: str, kernels: str) -> None:
     found = latency(dense(64, 16), load_device(board), runtime="tflm", kernels=kernels)
@@ -94,9 +93,9 @@ def test_pairs_that_nobody_measured_have_instructions_but_no_time(board: str, ke
 @pytest.mark.parametrize(
     ("board", "runtime", "kernels", "culprit"),
     [
-        ("esp32", "tflm", "esp-nn", "esp-nn"),
         ("esp32", "tflm", "reference", "Xtensa"),
-        ("nucleo-l4r5zi", "st-edge-ai", "cmsis-nn", "st-edge-ai"),
+        ("rp2040", "st-edge-ai", "st", "st-edge-ai"),
+        ("nucleo-l4r5zi", "tinyengine", "tinyengine", "tinyengine"),
     ],
 )
 def test_pairs_without_counts_have_a_reason_only(board: str, runtime: str, kernels: str, culprit: str) -> None:
@@ -112,3 +111,55 @@ def test_an_operator_without_a_law_leaves_no_total() -> None:
     assert (found.instructions, found.cycles, found.ms) == (None, None, None)
     assert "FULLY_CONNECTED" in found.basis
     assert found.operators[0].instructions is None
+
+
+def every_pair() -> list[tuple[str, str, str]]:
+    """Runtime, kernel set and core of everything that a user can ask for."""
+    cores = sorted(path.stem for path in (database_path() / "cores").glob("*.toml"))
+    foreign = [(name, foreign_runtimes.kernels_of(name)) for name in foreign_runtimes.names()]
+    own = [("tflm", kernels) for kernels in ("reference", "cmsis-nn", "esp-nn")]
+    return [(runtime, kernels, core) for runtime, kernels in (*own, *foreign) for core in cores]
+
+
+def test_nothing_is_invented() -> None:
+    """A pair has cycles only where the table of measurements has two networks on that very core; else a reason."""
+    networks: dict[tuple[str, str, str], set[str]] = {}
+    for row in measured():
+        networks.setdefault((row["runtime"], row["kernels"], row["core"]), set()).add(row["model"])
+    pairs = every_pair()
+    silent = 0
+    for runtime, kernels, core in pairs:
+        found = anchor(core, kernels, runtime)
+        names = ("tflm",) if runtime == "microtvm" else foreign_runtimes.versions(runtime)
+        known = any(len(networks.get((name, kernels, core), ())) > 1 for name in names)
+        assert isinstance(found, Anchor) == known, (runtime, kernels, core)
+        if isinstance(found, str):
+            silent += 1
+            assert "published" in found
+            assert core in found or kernels in found or "Cortex" in found
+    assert silent > 0.9 * len(pairs)
+
+
+def test_a_runtime_without_a_version_is_the_newest_one_measured_on_the_core() -> None:
+    m7, m4 = anchor("cortex-m7", "st", "st-edge-ai"), anchor("cortex-m4", "st", "st-edge-ai")
+    assert isinstance(m7, Anchor)
+    assert isinstance(m4, Anchor)
+    assert (m7.runtime, m4.runtime) == ("st-edge-ai-3", "x-cube-ai-10")
+
+
+def test_kernels_that_stand_in_give_time_but_no_instructions() -> None:
+    found = latency(model(MLPERF["ad"]), load_device("nucleo-l4r5zi"), runtime="x-cube-ai-9", kernels="st")
+    assert not isinstance(found, NoData)
+    assert found.instructions is None
+    assert all(operator.instructions is None for operator in found.operators)
+    assert found.low_ms is not None
+    assert found.high_ms is not None
+    assert found.low_ms <= 5.261 <= found.high_ms  # MLPerf Tiny v1.2, STMicroelectronics
+
+
+def test_weights_outside_the_chip_have_no_time() -> None:
+    board = load_device("teensy41")  # external flash only
+    found = latency(dense(64, 16), board, runtime="tflm", kernels="cmsis-nn")
+    assert not isinstance(found, NoData)
+    assert found.ms is None
+    assert "external flash" in found.basis
