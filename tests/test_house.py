@@ -26,7 +26,7 @@ FLOORS = {
     "readers": 2,
     "memory": 2,
     "runtimes": 2,
-    "cost": 3,
+    "costs": 3,
     "runner": 3,
     "rewrites": 3,
     "writers": 3,

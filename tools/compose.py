@@ -17,7 +17,7 @@ from statistics import median
 from fitting import Law, fit
 from tables import Row, counted_kernels, counted_operators, table
 
-from mcuprof.cost.kernels import UNTYPED
+from mcuprof.costs.kernels import UNTYPED
 
 # Below this many groups of models a class also learns from kernels counted alone.
 _ENOUGH_GROUPS = 10

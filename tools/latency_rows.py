@@ -13,8 +13,8 @@ from functools import cache
 
 from tables import layer_graph, table
 
-from mcuprof.cost.laws import NoData, count, law_book, standing_in, total
-from mcuprof.cost.shares import share
+from mcuprof.costs.laws import NoData, count, law_book, standing_in, total
+from mcuprof.costs.shares import share
 from mcuprof.graph import ABSENT, Graph
 
 Pair = tuple[str, str, str, str]

@@ -17,7 +17,7 @@ from math import exp, log
 import numpy as np
 from latency_rows import Measured, Pair
 
-from mcuprof.cost.shares import SHARES
+from mcuprof.costs.shares import SHARES
 
 CALL = "call"
 # What starting an operator costs beyond its instructions, in instructions, before anything is learned: as fitted on the

@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mcuprof.cost.features import Features, dense_features, features, window_features
-from mcuprof.cost.kernels import Simd, convolution_path, depthwise_path, esp_nn_path, kernel_class
+from mcuprof.costs.features import Features, dense_features, features, window_features
+from mcuprof.costs.kernels import Simd, convolution_path, depthwise_path, esp_nn_path, kernel_class
 from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.ops.geometry import Window
 from mcuprof.readers import read

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcuprof import cost, runtimes
+from mcuprof import costs, runtimes
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
 from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
@@ -106,8 +106,8 @@ class Study:
     setting: Setting
     options: Options
     memory: Memory
-    bill: cost.FlashBill | cost.NoData | None
-    work: cost.Work | cost.NoData | None
+    bill: costs.FlashBill | costs.NoData | None
+    work: costs.Work | costs.NoData | None
     findings: tuple[Finding, ...]
     waste: Waste | None = None
     spreadable: Spreadable | None = None
@@ -154,7 +154,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
     core, kernels = setting.core, setting.kernels
     runtime = runtimes.find(options.runtime)
     arena = runtime.arena(graph, library=kernels, core=core)
-    stack = cost.stack_bytes(graph, core, kernels) if core and runtime.memory_known else None
+    stack = costs.stack_bytes(graph, core, kernels) if core and runtime.memory_known else None
     described = describe(graph, runtime, arena, kernels, core, options)
     memory = msgspec.structs.replace(described.memory, stack_bytes=stack[0] if stack else None)
     return Study(
@@ -162,8 +162,8 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
         setting=setting,
         options=options,
         memory=memory,
-        bill=cost.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
-        work=cost.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
+        bill=costs.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
+        work=costs.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
         findings=(
             *_reading(graph),
             *_soundness(graph),
@@ -214,14 +214,14 @@ LARGEST_LINKED_RUNTIME_BYTES = 86_808
 
 
 def _flash(
-    model_bytes: int, bill: cost.FlashBill | cost.NoData | None, device: Device | None
+    model_bytes: int, bill: costs.FlashBill | costs.NoData | None, device: Device | None
 ) -> tuple[Flash, tuple[Finding, ...]]:
     """The bill, and a finding where code has no size: an error when the room left is less than any runtime took."""
     capacity = (device.flash_bytes or device.total_bytes("external-flash")) if device else None
     stored = FlashItem("model", model_bytes, "exact: stored file")
-    if isinstance(bill, cost.FlashBill) and not bill.uncounted:
+    if isinstance(bill, costs.FlashBill) and not bill.uncounted:
         return Flash(bill.total_bytes, capacity, bill.items), ()
-    if isinstance(bill, cost.FlashBill):
+    if isinstance(bill, costs.FlashBill):
         flash = Flash(bill.total_bytes, capacity, bill.items)
         reason = f"no code size for {', '.join(bill.uncounted)}"
     else:
@@ -237,10 +237,10 @@ def _flash(
 # Latency --------------------------------------------------------------------------------------------------------------
 
 
-def _latency(work: cost.Work | cost.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
+def _latency(work: costs.Work | costs.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
     if device is None or work is None:
         return None, "no device was named"
-    return (None, work.reason) if isinstance(work, cost.NoData) else (work.on(device), None)
+    return (None, work.reason) if isinstance(work, costs.NoData) else (work.on(device), None)
 
 
 # Findings about the model itself --------------------------------------------------------------------------------------

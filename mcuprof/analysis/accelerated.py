@@ -5,9 +5,9 @@ The verdict stays on the file as it is: TFLM runs an uncompiled model on the hos
 
 from __future__ import annotations
 
-from mcuprof.cost import NoData
-from mcuprof.cost.npu import ArrayEstimate, NpuEstimate, Published, estimate, machine, on_arrays, published
-from mcuprof.cost.npu.validation import claim
+from mcuprof.costs import NoData
+from mcuprof.costs.npu import ArrayEstimate, NpuEstimate, Published, estimate, machine, on_arrays, published
+from mcuprof.costs.npu.validation import claim
 from mcuprof.document import Latency, Npu, NpuOperator
 from mcuprof.graph import Graph
 from mcuprof.hardware import Accelerator, Device, load_accelerator

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuprof import cost as costs
-from mcuprof.cost import cycles as cycles_
+from mcuprof import costs
+from mcuprof.costs import cycles as cycles_
 from mcuprof.errors import UsageError
 from mcuprof.graph import DType, Graph, Op, Shape, Tensor
 from mcuprof.search.evaluator import Evaluator

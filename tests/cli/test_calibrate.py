@@ -8,8 +8,8 @@ import pytest
 
 import mcuprof
 from mcuprof.cli import main
-from mcuprof.cost import NoData, work
-from mcuprof.cost.cycles import Anchor, anchor
+from mcuprof.costs import NoData, work
+from mcuprof.costs.cycles import Anchor, anchor
 from mcuprof.hardware import load_device
 from mcuprof.report.page import columns
 
