@@ -12,6 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, cast
 
+from mcuprof.cli.late import postpone
 from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_MODEL, EXIT_USAGE, McuprofError, UsageError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -46,6 +47,7 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Run `mcuprof` with `argv` (default: the process's arguments) and return the exit code. Never raises."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    postpone("numpy")
     try:
         return _guarded(arguments)
     except KeyboardInterrupt:
