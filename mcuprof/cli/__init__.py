@@ -12,7 +12,6 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, cast
 
-from mcuprof.cli.late import postpone
 from mcuprof.errors import EXIT_FITS, EXIT_INTERNAL, EXIT_MODEL, EXIT_USAGE, McuprofError, UsageError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -47,7 +46,6 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Run `mcuprof` with `argv` (default: the process's arguments) and return the exit code. Never raises."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    postpone("numpy")
     try:
         return _guarded(arguments)
     except KeyboardInterrupt:
@@ -81,10 +79,12 @@ def _guarded(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     from mcuprof import __version__
+    from mcuprof.cli.late import postpone
     from mcuprof.cli.output import write
 
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
+        postpone("numpy")
         return cast(Command, import_module(COMMANDS[name][0])).run(arguments[1:])
     if name in ("--version", "-V"):
         write(f"mcuprof {__version__}\n")

@@ -72,9 +72,12 @@ def as_stored(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
 
 def broadcast(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     """NumPy broadcasting over all inputs. Raises ValueError when they do not broadcast."""
-    if len(set(inputs)) == 1:
-        return (inputs[0],)
-    return (tuple(np.broadcast_shapes(*inputs)),)
+    rank = max(map(len, inputs), default=0)
+    axes = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in inputs), strict=True)
+    distinct = [set(sizes) - {1} or {1} for sizes in axes]
+    if any(len(sizes) > 1 for sizes in distinct):
+        raise ValueError("the shapes do not broadcast")
+    return (tuple(size for (size,) in distinct),)
 
 
 def normalize_axis(axis: int, rank: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 _SIGNED = struct.Struct("<i")
 _UNSIGNED = struct.Struct("<I")
 _SHORTS = struct.Struct("<HH")
+_MAX_SLOTS = 64  # more than any table of the schemas read here; a file may claim 32,766 for each of its tables
 _NUMBERS = {form: struct.Struct(f"<{form}") for form in "bB?iIQf"}
 
 
@@ -46,7 +47,7 @@ class Flatbuffer:
             if position < 0:
                 raise IndexError(f"position {position}")
             nbytes, _ = _SHORTS.unpack_from(self.data, position)
-            slots = max(0, nbytes // 2 - 2)
+            slots = min(max(0, nbytes // 2 - 2), _MAX_SLOTS)
             found = self._vtables[position] = struct.unpack_from(f"<{slots}H", self.data, position + 4)
         return found
 
