@@ -14,7 +14,7 @@ from mcuprof.ops.versions import LITERT, NEWEST
 _SUFFIXES = (".tflite", ".onnx")
 # What a page takes for markup, and a spreadsheet for a formula or a call of another program.
 _MARKUP = re.compile(
-    r"</?(?:script|style|iframe|img|svg|object|embed|link|meta|form|table|div|span|body|html|a|b|i)\b", re.I
+    r"</?(?:script|style|iframe|img|svg|object|embed|link|meta|form|table|div|span|body|html|a|b|i)(?=[\s/>])", re.I
 )
 _FORMULA = re.compile(r"^[=@]\w+[|(!]|^[+-]\w+[|!]|\b(?:cmd|dde|powershell|mshta)\s*\|", re.I)
 
