@@ -13,6 +13,7 @@ from mcuprof.limits import DEFAULT, ReadLimits, check_limit
 from mcuprof.ops import propagate_shapes
 from mcuprof.ops.operands import check_operands
 from mcuprof.readers.extent import check_graph
+from mcuprof.readers.oddities import oddities
 
 _FOREIGN = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: run `git lfs pull`"),
@@ -75,15 +76,12 @@ def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape], limits: Read
         form = "onnx"
     check_graph(graph, limits)
     check_operands(graph)
-    notes = graph.origin.notes
-    if path.suffix.lower() in (".tflite", ".onnx") and path.suffix.lower() != f".{form}":
-        notes = (f"the file is named {path.suffix} but holds a {form} model", *notes)
     origin = replace(
         graph.origin,
         format=form,
         path=str(path),
         nbytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        notes=notes,
+        oddities=(*graph.origin.oddities, *oddities(graph, form, path.suffix)),
     )
     return replace(graph, origin=origin)
