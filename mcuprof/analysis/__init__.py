@@ -66,7 +66,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    result = study(graph, setting_of(device, options), options).on(device)
+    studied = study(graph, setting_of(device, options), options)
+    result = studied.on(device)
+    if options.detail:
+        from mcuprof.costs.arithmetic import arithmetic  # a check does not wait for it
+
+        known = None if isinstance(studied.work, costs.NoData) else studied.work
+        result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
