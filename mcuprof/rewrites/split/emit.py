@@ -202,6 +202,8 @@ class _Stripe:
         emitter, region, stripes = self.emitter, self.option.region, self.stripes
         source = emitter.old(region.source)
         self.here[region.source] = source, 0, emitter.outline.height(region.source)
+        for side in region.sides:
+            self.here[side] = emitter.old(side), 0, emitter.outline.height(side)
         self.crop(region.source, stripes.source)
         for index in range(region.first, region.last + 1):
             output = emitter.source.ops[index].outputs[0]
