@@ -15,7 +15,19 @@ from mcuprof.memory import MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
 from mcuprof.planning.proof import Say
-from mcuprof.rewrites.split import FINE, Choice, Option, Outline, Split, Tariff, front, options, split, turned
+from mcuprof.rewrites.split import (
+    FINE,
+    Choice,
+    Option,
+    Outline,
+    Split,
+    Tariff,
+    front,
+    group_options,
+    options,
+    split,
+    turned,
+)
 from mcuprof.runtimes import Arena
 from mcuprof.runtimes.tflm.lifetimes import with_plan as graph_with_plan
 from mcuprof.runtimes.tflm.marginal import marginal
@@ -63,6 +75,7 @@ class Splitter:
     macs: int
     outline: Outline = field(init=False)
     tariff: Tariff = field(init=False)
+    dealt: list[Option] = field(init=False)
     strategies: list[tuple[str, OverlapRules]] = field(init=False)
     tail: int = field(init=False)
     placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
@@ -79,6 +92,7 @@ class Splitter:
             costs.concatenation_bytes,
             _grains(self.firmware, any(costs.scratch)),
         )
+        self.dealt = group_options(self.outline, self.tariff)
         self.strategies = _strategies(self.firmware, self.wishes)
         self.tail = self.firmware.arena(self.graph).tail.nbytes
 
@@ -90,7 +104,7 @@ class Splitter:
             unsplit = memory.plan(
                 self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
             )
-            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say))
+            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, groups=True))
         return list(found)
 
     def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:
@@ -212,11 +226,12 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
 
 
 def _neighbours(splitter: Splitter, option: Option) -> list[Option]:
-    """The same region with one stripe more or less, even or not, from the other end, with other crops."""
+    """The same region with one stripe or group more or less, even or not, from the other end, with other crops."""
     if option not in splitter.near:
         every = options(splitter.outline, option.region, splitter.tariff, finest=FINE)
+        every += [o for o in splitter.dealt if o.region == option.region]
         near = [o for o in every if abs(o.stripes - option.stripes) <= 2]
-        for upward in turned(splitter.outline, option, splitter.tariff, FINE):
+        for upward in [] if option.channels else turned(splitter.outline, option, splitter.tariff, FINE):
             if abs(upward.stripes - option.stripes) <= 1:
                 near.append(upward)
         near.sort(key=lambda o: (o.peak + o.tail, o.work))
