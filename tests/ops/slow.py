@@ -2,7 +2,7 @@
 
 Sources: gemmlowp `fixedpoint/fixedpoint.h`; TFLite `kernels/internal/common.h`, `quantization_util.cc`,
 `reference/integer_ops/*.h`, `reference/resize_bilinear.h`, `reference/resize_nearest_neighbor.h`; TFLM
-`svdf_common.cc`, `lstm_eval.cc`. Arrays are nested lists or flat lists with shapes; nothing here is fast, shared, or clever.
+`svdf_common.cc`, `lstm_eval.cc`. Arrays are lists; nothing here is fast or clever.
 """
 
 from __future__ import annotations
