@@ -18,11 +18,10 @@ from mcuprof.planning import Firmware, Wishes
 from mcuprof.planning.choice import best as planned
 from mcuprof.planning.choice import candidates
 from mcuprof.planning.orchestrate import refuse
+from mcuprof.planning.rewriting import rewritten
 from mcuprof.planning.split_orchestrate import prove_split
 from mcuprof.planning.splitting import Point, Splitter, front_points, written
-from mcuprof.readers.tflite import read_tflite
 from mcuprof.rewrites import remove_unused, simplify
-from mcuprof.writers.tflite_model import to_tflite
 from tests.corpus import MODELS, models
 
 INPUTS = 20
@@ -75,13 +74,12 @@ def quantized_input(graph: Graph) -> Graph:
 def _row(name: str, graph: Graph, data: bytes) -> Row:
     shorter = quantized_input(graph)
     if shorter is not graph:
-        data = to_tflite(shorter)
-        graph, name = read_tflite(data, {}), f"{name}, 8-bit input"
+        graph, data = rewritten(shorter)
+        name = f"{name}, 8-bit input"
     today = FIRMWARE.arena(graph).arena_bytes
     start = time.process_time()
     base = simplify(graph)
-    base_data = data if base is graph else to_tflite(base)
-    base = read_tflite(base_data, {})
+    base, base_data = (graph, data) if base is graph else rewritten(base)
     splitter = Splitter(base, FIRMWARE, WISHES, lambda message: None, total_macs(graph))
     front = front_points(splitter)
     seconds = time.process_time() - start

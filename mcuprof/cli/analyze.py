@@ -37,6 +37,5 @@ def run(arguments: list[str]) -> int:
     code = conclude(options, [request_of(options, [options.model])], detail=True)
     if options.split:
         page = output.own_page()
-        device = options.device[0] if options.device else None
-        output.write(page.paint(plan_split.offered(page, options.model, device, options.kernels)))
+        output.write(page.paint(plan_split.offered(page, options.model, options)))
     return code

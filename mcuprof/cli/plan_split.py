@@ -87,17 +87,18 @@ def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None)
     return lines
 
 
-def offered(page: Page, model: str, device_name: str | None, kernels: str | None) -> list[Line]:
+def offered(page: Page, model: str, options: argparse.Namespace) -> list[Line]:
     """The front that splitting offers for a model, for `analyze`. Raises as `plan --split` does."""
+    from mcuprof.cli.options import reading_limits
     from mcuprof.cli.pipeline import load_target, read_model
     from mcuprof.planning import Firmware, Wishes
     from mcuprof.planning.split_orchestrate import split_front
 
-    graph = read_model(model, {})
+    graph = read_model(model, {}, reading_limits(options))
     if graph.origin.format != "tflite":
         raise ModelError(f"{model}: only .tflite models are split")
-    device = None if device_name is None else load_target(device_name, None)
-    library = kernels or (device.kernels if device else "reference")
+    device = load_target(options.device[0], None) if options.device else None
+    library = options.kernels or (device.kernels if device else "reference")
     firmware = Firmware(library, device.core if device else None)
     say = progress(model, verbose=False)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,14 @@ def test_analyze_shows_the_front(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_front_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", str(DS_CNN), "--split", "-f", "json"]) == 2
     assert "--split is shown as text" in capsys.readouterr().err
+
+
+def test_files_packed_behind_the_model_are_not_lost(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = tmp_path / "packed.tflite"
+    packed.write_bytes(RESNET.read_bytes())
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("labels.txt", "cat\n")
+    assert "packed behind the model" in fails([str(packed), "-o", str(out)], capsys, 3)
+    assert not out.exists()
