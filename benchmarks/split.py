@@ -138,7 +138,8 @@ def _write(rows: list[Row], skipped: list[str]) -> object:
         else "",
         "Stripes: operators × stripes of rows; c: channel groups. "
         "Work is MACs, and 8 for each byte that SLICE copies or that channels are joined of, against the MACs of the "
-        "model as given; below 0 where simplifying took away more than stripes add. The splits include what the exact rewrites remove "
+        "model as given; below 0 where simplifying took away more than stripes add. The splits include what the exact "
+        "rewrites remove "
         "(results/dead.md). A model whose float input is quantized first is taken without that QUANTIZE: the "
         f"application quantizes. Beyond {LARGE:,} MACs only the split at ≤ 10 % was run.",
         f"Not tried: {'; '.join(skipped)}." if skipped else "",
