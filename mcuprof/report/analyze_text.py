@@ -17,6 +17,7 @@ from mcuprof.report.pieces import (
     sorted_findings,
     verdict_lines,
 )
+from mcuprof.report.split_front import split_section
 from mcuprof.report.table import Column, table
 from mcuprof.report.timeline import timeline
 from mcuprof.units import format_bytes, format_count
@@ -38,6 +39,7 @@ def block(page: Page, result: Result) -> list[Line]:
         _latency(page, result),
         _operators(page, result.latency),
         npu_section(page, result.npu),
+        split_section(page, result.split),
     ]
     lines: list[Line] = []
     for section in sections:
