@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
+Amend = Callable[[Result, Request], Result]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The results that came about, for each its request and whether it fails, and the exit code: the worst of all
@@ -43,13 +46,18 @@ class Outcome:
     exit_code: int
 
 
-def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool) -> int:
-    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code."""
+def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool, amend: Amend | None = None) -> int:
+    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code.
+
+    `amend` adds to results what only was asked for; where it cannot, they are published as they are.
+    """
     models = {model for request in requests for model in request.models}
     if options.output is not None and any(_same(options.output, model) for model in models):
         raise UsageError(f"-o {options.output} is the model itself")
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
+    if amend is not None:
+        outcome = _amended(outcome, amend)
     results = outcome.results
     if options.quiet and options.format == "text":
         results = tuple(result for result, failed in zip(results, outcome.failed, strict=True) if failed)
@@ -58,6 +66,17 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
                 output.tell(f"{result.model.path}: not judged: no device, no budget, no config that names it")
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
+
+
+def _amended(outcome: Outcome, amend: Amend) -> Outcome:
+    results, code = list(outcome.results), outcome.exit_code
+    for number, request in enumerate(outcome.requests):
+        try:
+            results[number] = amend(results[number], request)
+        except McuprofError as error:
+            output.complain(str(error))
+            code = max(code, error.exit_code)
+    return replace(outcome, results=tuple(results), exit_code=code)
 
 
 def _same(name: str, other: str) -> bool:
