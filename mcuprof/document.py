@@ -249,6 +249,16 @@ class Arithmetic(msgspec.Struct, frozen=True):
     operators: tuple[OperatorWork, ...]
 
 
+class Energy(msgspec.Struct, frozen=True):
+    """Microjoules of one inference with their band, on a board fed as `supply` says."""
+
+    supply: str
+    uj: float
+    low_uj: float
+    high_uj: float
+    basis: str
+
+
 class NpuOperator(msgspec.Struct, frozen=True):
     """Where one operator runs once the model is compiled for the NPU. `cycles` are those of the `place` it runs at.
 
@@ -327,6 +337,8 @@ class Result(msgspec.Struct, frozen=True):
     latency_reason: str | msgspec.UnsetType = msgspec.UNSET
     npu: Npu | msgspec.UnsetType = msgspec.UNSET
     arithmetic: Arithmetic | msgspec.UnsetType = msgspec.UNSET
+    energy: tuple[Energy, ...] | msgspec.UnsetType = msgspec.UNSET
+    energy_reason: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def layers(self) -> Any:

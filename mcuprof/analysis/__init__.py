@@ -69,16 +69,29 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     studied = study(graph, setting_of(device, options), options)
     result = studied.on(device)
     if options.detail:
-        from mcuprof.costs.arithmetic import arithmetic  # a check does not wait for it
-
-        known = None if isinstance(studied.work, costs.NoData) else studied.work
-        result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
+        result = _detailed(result, graph, studied, device)
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
 
     compiled = npu(graph, device, result.latency)
     return result if compiled is None else msgspec.structs.replace(result, npu=compiled)
+
+
+def _detailed(result: Result, graph: Graph, studied: Study, device: Device | None) -> Result:
+    """With arithmetic and energy, which a check does not wait for."""
+    from mcuprof.costs.arithmetic import arithmetic
+    from mcuprof.costs.energy import energy
+
+    known = None if isinstance(studied.work, costs.NoData) else studied.work
+    result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
+    if device is None:
+        return msgspec.structs.replace(result, energy_reason="no device was named")
+    target = result.target
+    found = energy(result.latency, device, runtime=target.runtime, kernels=target.kernels)
+    if isinstance(found, costs.NoData):
+        return msgspec.structs.replace(result, energy_reason=found.reason)
+    return msgspec.structs.replace(result, energy=found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import msgspec
 
 from mcuprof.document import UNPROVEN, Arithmetic, Ceiling, Finding, Latency, Memory, Npu, RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, columns, line
-from mcuprof.units import format_bytes, format_count, format_ms, format_size
+from mcuprof.units import format_bytes, format_count, format_ms, format_size, format_uj
 
 INDENT = "  "
 LABEL = 9
@@ -110,6 +110,19 @@ def latency_words(latency: Latency | None, reason: str | msgspec.UnsetType) -> t
     if latency.low_ms is None or latency.high_ms is None:
         return f"{format_ms(latency.ms)}, no band", latency.basis
     return f"{format_ms(latency.ms)} ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
+
+
+def energy_words(result: Result) -> tuple[str, str]:
+    """The energy of an inference, an amount for each supply, and its basis; `no data` with the reason. Empty where the
+    document says nothing of it.
+    """
+    found, reason = result.energy, result.energy_reason
+    if isinstance(found, msgspec.UnsetType) or not found:
+        return ("", "") if isinstance(reason, msgspec.UnsetType) else (f"no data: {reason}", "")
+    amounts = [
+        f"{format_uj(one.uj)} ({format_uj(one.low_uj)} to {format_uj(one.high_uj)}), {one.supply}" for one in found
+    ]
+    return "; ".join(amounts), "; ".join(dict.fromkeys(one.basis for one in found))
 
 
 def precision_words(work: Arithmetic) -> str:
