@@ -45,7 +45,8 @@ class Options:
     where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan, the
     strategies table, the tensors spread over regions and what no output needs to the result; `time_limit` bounds the
     search for plans, in seconds. With `io` "outside" the table is that of a firmware whose caller holds inputs and
-    outputs; the verdict stays that of the runtime.
+    outputs; the verdict stays that of the runtime. `exit_rates` are shares of inferences that stop at each output of a
+    network with early exits.
     """
 
     runtime: str = "tflm"
@@ -57,6 +58,7 @@ class Options:
     arena_regions: tuple[str, ...] = ()
     time_limit: float = DEFAULT_TIME_LIMIT
     io: str = "in-arena"
+    exit_rates: tuple[float, ...] = ()
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -70,6 +72,10 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     result = studied.on(device)
     if options.detail:
         result = _detailed(result, graph, studied, device)
+    if options.exit_rates:
+        from mcuprof.costs.exits import exits
+
+        result = msgspec.structs.replace(result, exits=exits(graph, result.latency, options.exit_rates))
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one

@@ -163,7 +163,7 @@ def _analyzed(
     options = (
         *(request.runtime, request.kernels, request.order, request.in_place),
         *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
-        *(request.time_limit, request.io),
+        *(request.time_limit, request.io, request.exit_rates),
     )
     key = None if cache is None else cache.key(path, (device, options, detail))
     if cache is not None and key is not None and (stored := cache.get(key)) is not None:
@@ -259,6 +259,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         reserve=request.reserve,
         arena_regions=request.arena_regions,
         io=request.io,
+        exit_rates=request.exit_rates,
         **({} if request.time_limit is None else {"time_limit": request.time_limit}),
     )
     return analyze(graph, device, options)

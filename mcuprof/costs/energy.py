@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mcuprof.cost_document import Energy
 from mcuprof.costs.data import toml
 from mcuprof.costs.laws import NoData
-from mcuprof.document import Energy, Latency
+from mcuprof.document import Latency
 from mcuprof.hardware.device import Device
 from mcuprof.runtimes.foreign import versions
 

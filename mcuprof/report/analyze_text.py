@@ -6,6 +6,7 @@ import msgspec
 
 from mcuprof.document import Latency, Result, Strategy
 from mcuprof.report.arithmetic_text import arithmetic_section
+from mcuprof.report.exits_text import exits_section
 from mcuprof.report.npu_text import npu_section
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
@@ -40,6 +41,7 @@ def block(page: Page, result: Result) -> list[Line]:
         _latency(page, result),
         _operators(page, result.latency),
         arithmetic_section(page, result.arithmetic),
+        exits_section(page, result.exits),
         npu_section(page, result.npu),
     ]
     lines: list[Line] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import UNPROVEN, Arithmetic, Ceiling, Finding, Latency, Memory, Npu, RegionUse, Result
+from mcuprof.cost_document import Arithmetic, Ceiling
+from mcuprof.document import UNPROVEN, Finding, Latency, Memory, Npu, RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.units import format_bytes, format_count, format_ms, format_size, format_uj
 

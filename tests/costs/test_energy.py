@@ -7,9 +7,10 @@ from math import log
 
 import pytest
 
+from mcuprof.cost_document import Energy
 from mcuprof.costs import NoData, latency
 from mcuprof.costs.energy import energy
-from mcuprof.document import Energy, Latency
+from mcuprof.document import Latency
 from mcuprof.hardware import database_path, load_device
 from tests.costs.truth import model
 

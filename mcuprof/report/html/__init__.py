@@ -12,6 +12,7 @@ from importlib.resources import files
 
 from mcuprof.document import Report, Result, Tool
 from mcuprof.report.html.bill import flash
+from mcuprof.report.html.exits import exits
 from mcuprof.report.html.layers import layers
 from mcuprof.report.html.markup import Markup, tag
 from mcuprof.report.html.memory import composition, spread, timeline
@@ -79,6 +80,7 @@ def _article(key: str, result: Result, several: bool) -> Markup:
         spread(result),
         layers(result),
         roofline(result),
+        exits(result),
         flash(result),
         model(result),
     )
