@@ -216,7 +216,8 @@ class Npu(msgspec.Struct, frozen=True):
 
     `cycles` and `ms` are the NPU's alone, at `clock_hz` of the assumed `system`; `host_ms` is what operators left to
     the host take, null where that is not known. `sram_bytes` is the peak of feature maps and weight buffers,
-    `traffic` bytes on the bus by memory. Null numbers: `basis` says why.
+    `traffic` bytes on the bus by memory. Null numbers: `basis` says why. `clock_assumed`: the device does not say its
+    own. `doubts` are those of the database about this accelerator, absent where it has none.
     """
 
     accelerator: str
@@ -232,6 +233,8 @@ class Npu(msgspec.Struct, frozen=True):
     traffic: dict[str, int]
     basis: str
     operators: tuple[NpuOperator, ...]
+    clock_assumed: bool = False
+    doubts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Where(msgspec.Struct, frozen=True):

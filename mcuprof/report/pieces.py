@@ -149,19 +149,19 @@ def npu_words(npu: Npu) -> str:
     if npu.low_ms is not None and npu.high_ms is not None:
         time += f" ({format_ms(npu.low_ms)} to {format_ms(npu.high_ms)})"
     elif npu.clock_hz is not None:
-        time += f" at {npu.clock_hz / 1e6:g} MHz (assumed)"
+        time += f" at {npu.clock_hz / 1e6:g} MHz{' (assumed)' if npu.clock_assumed else ''}"
     words = [f"{time} once compiled for {npu.accelerator}"]
     left = sum(each.place == "host" for each in npu.operators)
     if npu.operators:
         words.append(f"{len(npu.operators) - left} of {len(npu.operators)} operators on it")
     if left:
-        words.append(_host_words(npu))
+        words.append(host_words(npu))
     if npu.sram_bytes is not None:
         words.append(f"SRAM {format_bytes(npu.sram_bytes)}")
     return ", ".join(words)
 
 
-def _host_words(npu: Npu) -> str:
+def host_words(npu: Npu) -> str:
     """What the operators left to the host take: time, else instructions, else nothing is known."""
     if npu.host_ms is not None:
         return f"host {format_ms(npu.host_ms)} more"

@@ -16,6 +16,7 @@ from mcuprof.report.html.exits import exits
 from mcuprof.report.html.layers import layers
 from mcuprof.report.html.markup import Markup, tag
 from mcuprof.report.html.memory import composition, spread, timeline
+from mcuprof.report.html.npu import npu
 from mcuprof.report.html.overview import findings, meters, model, summary, verdict
 from mcuprof.report.html.roofline import roofline
 from mcuprof.report.page import Page
@@ -81,6 +82,7 @@ def _article(key: str, result: Result, several: bool) -> Markup:
         layers(result),
         roofline(result),
         exits(result),
+        npu(result),
         flash(result),
         model(result),
     )
