@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +46,7 @@ class Outcome:
 def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool) -> int:
     """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code."""
     models = {model for request in requests for model in request.models}
-    if options.output is not None and any(_same(options.output, model) for model in models):
-        raise UsageError(f"-o {options.output} is the model itself")
+    spare_models(options.output, models)
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
     results = outcome.results
@@ -58,6 +57,12 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
                 output.tell(f"{result.model.path}: not judged: no device, no budget, no config that names it")
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
+
+
+def spare_models(target: str | None, models: Iterable[str]) -> None:
+    """Raises UsageError where -o would write over one of the models."""
+    if target is not None and any(_same(target, model) for model in models):
+        raise UsageError(f"-o {target} is the model itself")
 
 
 def _same(name: str, other: str) -> bool:
