@@ -10,6 +10,8 @@ from mcuprof.cli.options import (
     add_output_options,
     add_policy_options,
     add_verbosity_options,
+    as_type,
+    parse_rates,
     request_of,
 )
 from mcuprof.cli.pipeline import conclude
@@ -26,6 +28,13 @@ def run(arguments: list[str]) -> int:
         choices=IO,
         default=IO[0],
         help="where orders and strategies have inputs and outputs (default: in-arena)",
+    )
+    parser.add_argument(
+        "--exit-rates",
+        type=as_type(parse_rates),
+        default=(),
+        metavar="RATE,RATE",
+        help="early exits: the share of inferences that stops at each output, in the order of the outputs",
     )
     add_policy_options(parser)
     add_output_options(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,8 +52,7 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
     `amend` adds to results what only was asked for; where it cannot, they are published as they are.
     """
     models = {model for request in requests for model in request.models}
-    if options.output is not None and any(_same(options.output, model) for model in models):
-        raise UsageError(f"-o {options.output} is the model itself")
+    spare_models(options.output, models)
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
     if amend is not None:
@@ -77,6 +76,12 @@ def _amended(outcome: Outcome, amend: Amend) -> Outcome:
             output.complain(str(error))
             code = max(code, error.exit_code)
     return replace(outcome, results=tuple(results), exit_code=code)
+
+
+def spare_models(target: str | None, models: Iterable[str]) -> None:
+    """Raises UsageError where -o would write over one of the models."""
+    if target is not None and any(_same(target, model) for model in models):
+        raise UsageError(f"-o {target} is the model itself")
 
 
 def _same(name: str, other: str) -> bool:
@@ -182,7 +187,7 @@ def _analyzed(
     options = (
         *(request.runtime, request.kernels, request.order, request.in_place),
         *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
-        *(request.time_limit, request.io),
+        *(request.time_limit, request.io, request.exit_rates),
     )
     key = None if cache is None else cache.key(path, (device, options, detail))
     if cache is not None and key is not None and (stored := cache.get(key)) is not None:
@@ -278,6 +283,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         reserve=request.reserve,
         arena_regions=request.arena_regions,
         io=request.io,
+        exit_rates=request.exit_rates,
         **({} if request.time_limit is None else {"time_limit": request.time_limit}),
     )
     return analyze(graph, device, options)
