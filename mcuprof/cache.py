@@ -82,8 +82,10 @@ class Cache:
             beside.replace(self._folder / f"{key}.json")
             self._trim()
         except OSError:
+            pass
+        finally:  # also when the process is told to end
             with contextlib.suppress(OSError):
-                beside.unlink()
+                beside.unlink(missing_ok=True)
 
     def _trim(self) -> None:
         """Half of the entries, the oldest, when there are too many."""
