@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -63,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
             message, code = str(error), error.exit_code
         elif isinstance(error, MemoryError):
             message, code = f"the model asks for more memory than there is ({error})", EXIT_MODEL
+        elif isinstance(error, FileNotFoundError) and not _has_working_directory():
+            message, code = "the working directory is not there any more", EXIT_USAGE
         else:
             message = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
             code = EXIT_INTERNAL
@@ -72,6 +75,13 @@ def main(argv: list[str] | None = None) -> int:
 
             traceback.print_exc()
         return code
+
+
+def _has_working_directory() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
