@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcuprof import cost, runtimes
+from mcuprof import costs, runtimes
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
 from mcuprof.analysis.model_findings import model_findings
 from mcuprof.analysis.spread import Spreadable
@@ -66,7 +66,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    result = study(graph, setting_of(device, options), options).on(device)
+    studied = study(graph, setting_of(device, options), options)
+    result = studied.on(device)
+    if options.detail:
+        from mcuprof.costs.arithmetic import arithmetic  # a check does not wait for it
+
+        known = None if isinstance(studied.work, costs.NoData) else studied.work
+        result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
@@ -92,7 +98,8 @@ class Setting:
 
 def setting_of(device: Device | None, options: Options) -> Setting:
     """What `study` needs to know of a device."""
-    kernels = options.kernels or (device.kernels if device else DEFAULT_KERNELS)
+    own = runtimes.find(options.runtime).kernels
+    kernels = options.kernels or own or (device.kernels if device else DEFAULT_KERNELS)
     accelerator = (device.accelerator if device else None) or ""
     return Setting(device.core if device else None, kernels, accelerator.startswith("ethos-u"))
 
@@ -105,8 +112,8 @@ class Study:
     setting: Setting
     options: Options
     memory: Memory
-    bill: cost.FlashBill | cost.NoData | None
-    work: cost.Work | cost.NoData | None
+    bill: costs.FlashBill | costs.NoData | None
+    work: costs.Work | costs.NoData | None
     findings: tuple[Finding, ...]
     waste: Waste | None = None
     spreadable: Spreadable | None = None
@@ -153,7 +160,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
     core, kernels = setting.core, setting.kernels
     runtime = runtimes.find(options.runtime)
     arena = runtime.arena(graph, library=kernels, core=core)
-    stack = cost.stack_bytes(graph, core, kernels) if core else None
+    stack = costs.stack_bytes(graph, core, kernels) if core and runtime.memory_known else None
     described = describe(graph, runtime, arena, kernels, core, options)
     memory = msgspec.structs.replace(described.memory, stack_bytes=stack[0] if stack else None)
     return Study(
@@ -161,11 +168,11 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
         setting=setting,
         options=options,
         memory=memory,
-        bill=cost.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
-        work=cost.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
+        bill=costs.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
+        work=costs.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
         findings=(
             *model_findings(graph, runtime, setting.ethos),
-            *_arena_findings(arena, kernels),
+            *_arena_findings(arena, runtime, kernels),
             *described.findings,
         ),
         waste=_waste_of(graph) if options.detail else None,
@@ -211,14 +218,14 @@ LARGEST_LINKED_RUNTIME_BYTES = 86_808
 
 
 def _flash(
-    model_bytes: int, bill: cost.FlashBill | cost.NoData | None, device: Device | None
+    model_bytes: int, bill: costs.FlashBill | costs.NoData | None, device: Device | None
 ) -> tuple[Flash, tuple[Finding, ...]]:
     """The bill, and a finding where code has no size: an error when the room left is less than any runtime took."""
     capacity = (device.flash_bytes or device.total_bytes("external-flash")) if device else None
     stored = FlashItem("model", model_bytes, "exact: stored file")
-    if isinstance(bill, cost.FlashBill) and not bill.uncounted:
+    if isinstance(bill, costs.FlashBill) and not bill.uncounted:
         return Flash(bill.total_bytes, capacity, bill.items), ()
-    if isinstance(bill, cost.FlashBill):
+    if isinstance(bill, costs.FlashBill):
         flash = Flash(bill.total_bytes, capacity, bill.items)
         reason = f"no code size for {', '.join(bill.uncounted)}"
     else:
@@ -234,13 +241,16 @@ def _flash(
 # Latency --------------------------------------------------------------------------------------------------------------
 
 
-def _latency(work: cost.Work | cost.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
+def _latency(work: costs.Work | costs.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
     if device is None or work is None:
         return None, "no device was named"
-    return (None, work.reason) if isinstance(work, cost.NoData) else (work.on(device), None)
+    return (None, work.reason) if isinstance(work, costs.NoData) else (work.on(device), None)
 
 
-def _arena_findings(arena: Arena, kernels: str) -> Iterator[Finding]:
+def _arena_findings(arena: Arena, runtime: runtimes.Runtime, kernels: str) -> Iterator[Finding]:
+    if not runtime.memory_known:
+        text = f"no data on the memory of {runtime.name}: shown is what the tensors need, without scratch and its own"
+        yield Finding("M109", "error", text, "take the RAM that its own tool prints, or judge for --runtime tflm")
     if arena.inexact:
         kinds = ", ".join(arena.inexact)
         text = f"no data on what the {kernels} kernels of {kinds} allocate: the arena shown may be too small"

@@ -7,6 +7,7 @@ serves both; a kind that `ops/` does not know is carried along as opaque.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,6 +82,16 @@ class Tensor:
             return _unpack(np.frombuffer(self.data, np.uint8), self.dtype, self.elements).reshape(self.shape)
         dtype = np.dtype(self.dtype.value).newbyteorder("<")
         return np.frombuffer(self.data, dtype, count=self.elements).reshape(self.shape)
+
+    def integers(self) -> tuple[int, ...]:
+        """The constant's content, flattened, as integers; raises ValueError as `array` does.
+
+        Of the types that axes and shapes have without NumPy, which takes longer to import than a check takes.
+        """
+        letter = {DType.INT32: "i", DType.INT64: "q"}.get(self.dtype)
+        if letter is None or self.data is None or len(self.data) < self.nbytes:
+            return tuple(int(value) for value in self.array().reshape(-1))
+        return struct.unpack_from(f"<{self.elements}{letter}", self.data)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
