@@ -59,7 +59,7 @@ def digests() -> dict[str, str]:
         sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         code = main(arguments)
         sys.stdout.flush()
-        digest = hashlib.sha256(str(code).encode() + sys.stdout.buffer.getvalue())  # type: ignore[attr-defined]
+        digest = hashlib.sha256(str(code).encode() + sys.stdout.buffer.getvalue())
         for written in ("out.tflite", "baseline.json"):
             if Path(written).exists():
                 digest.update(Path(written).read_bytes())
@@ -101,7 +101,7 @@ def test_lines_end_alike_on_every_system(
     monkeypatch.setattr(sys, "stdout", windows)
     assert main(arguments) == 0
     windows.flush()
-    printed = windows.buffer.getvalue()  # type: ignore[attr-defined]
+    printed = windows.buffer.getvalue()
     assert b"\r" not in printed and printed.endswith(b"\n")
     assert main([*arguments, "-o", "file"]) == 0
     assert Path("file").read_bytes() == printed
