@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mcuprof.hardware import Device
 
 Say = Callable[[str], None]
+MAX_GRAPHS = 8
 
 
 Amend = Callable[[Result, Request], Result]
@@ -150,7 +151,10 @@ def _device(request: Request, name: str | None) -> Device | None:
 
 
 class _Models:
-    """Graphs by file and input shapes, so that a model with several targets is read once."""
+    """Graphs by file and input shapes, so that a model with several targets is read once.
+
+    Requests name a model's targets one after the other: only the latest graphs are kept, however many models there are.
+    """
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -165,6 +169,8 @@ class _Models:
                 self._graphs[key] = read_model(path, shapes, limits)
             except McuprofError as error:
                 self._graphs[key] = error
+            if len(self._graphs) > MAX_GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
         found = self._graphs[key]
         if isinstance(found, McuprofError):
             raise found
