@@ -110,6 +110,8 @@ class _Arena:
                 self.bury(position)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
+                if tensor not in self.ledger.marks:
+                    raise ModelError(f"output {self.name(tensor)} is never computed: no operator writes it")
                 self.claim(tensor, slice(None), "the caller")
         return values
 
