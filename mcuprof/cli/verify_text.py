@@ -23,7 +23,11 @@ def document(found: Verification) -> dict[str, object]:
         "passed": found.passed,
         "inputs": found.inputs,
         "missing": [{"operator_index": i, "operator": kind, "reason": why} for i, kind, why in found.missing],
-        "plan": {"executed": found.planned, "error": found.plan_error, "tensors": _rows(found.in_plan)},
+        "plan": {
+            "executed": found.planned and not found.missing,
+            "error": found.plan_error,
+            "tensors": _rows(found.in_plan),
+        },
         "against": {"runtime": found.runtime, "tensors": _rows(found.against)},
         "first": first.name if first else None,
         "explanation": found.explanation,
@@ -64,8 +68,12 @@ def lines(page: Page, model: str, found: Verification) -> list[Line]:
     found_lines = [line(word, "  ", Piece(name, "strong"))]
     for index, kind, reason in found.missing[:MAX_ROWS]:
         found_lines += prose(page, "missing", f"operator {index}, {kind}: {reason}")
+    if len(found.missing) > MAX_ROWS:
+        found_lines += prose(page, "missing", f"{len(found.missing) - MAX_ROWS} operators more (all of them: -f json)")
     if found.plan_error:
         found_lines += prose(page, "plan", found.plan_error)
+    elif found.planned and found.missing:
+        found_lines += prose(page, "plan", f"not executed: {len(found.missing)} operators have no kernel")
     elif found.in_plan:
         found_lines += prose(page, "plan", _summary(found.in_plan, found.inputs, "inside the plan and outside of it"))
     if found.against:

@@ -159,6 +159,8 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
         if control is not None:
             return control(program, index, inputs, state)
         results = program.kernels[index](inputs)
+    except RecursionError:
+        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
     except (NoKernel, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
         raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
     outputs = len(op.outputs)
