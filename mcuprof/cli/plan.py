@@ -236,11 +236,15 @@ def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
 def _emitted(job: Job, planned: Planned) -> bytes:
     """The plan for another runtime, which has use for it even where TFLM's own is as good."""
     from mcuprof.planning.choice import best, candidates
+    from mcuprof.planning.orchestrate import overlaps
     from mcuprof.writers.listing import c_header, plan_json
 
-    plan = planned.plan or best(candidates(planned.graph, planned.data, job.firmware, job.wishes)).plan
+    plan, kernels = planned.plan, planned.kernels
+    if plan is None:
+        chosen = best(candidates(planned.graph, planned.data, job.firmware, job.wishes))
+        plan, kernels = chosen.plan, chosen.rules.name if overlaps(planned.graph, chosen.plan) else ""
     form = plan_json if job.emit == "json" else c_header
-    return form(planned.graph, plan, Path(job.model).name, planned.kernels).encode()
+    return form(planned.graph, plan, Path(job.model).name, kernels).encode()
 
 
 # ONNX, strip, files ---------------------------------------------------------------------------------------------------
