@@ -35,6 +35,7 @@ class O:  # noqa: E742
     outputs: Sequence[int]
     options: str = ""
     fields: Mapping[str, Any] | None = None
+    version: int = 1
 
 
 def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
@@ -54,7 +55,7 @@ def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs
         add(b, part)
     tflite.SubGraphAddName(b, name)
     graphs = _offsets(b, [tflite.SubGraphEnd(b)])
-    codes = _offsets(b, [_code(b, op.kind) for op in ops])
+    codes = _offsets(b, [_code(b, op.kind, op.version) for op in ops])
     description = b.CreateString("test")
     held = _offsets(b, buffers)
     tflite.ModelStart(b)
@@ -128,12 +129,12 @@ def _operator(b: Any, op: O, number: int) -> int:
     return int(tflite.OperatorEnd(b))
 
 
-def _code(b: Any, kind: str) -> int:
+def _code(b: Any, kind: str, version: int) -> int:
     code = getattr(tflite.BuiltinOperator, kind)
     tflite.OperatorCodeStart(b)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
     tflite.OperatorCodeAddBuiltinCode(b, code)
-    tflite.OperatorCodeAddVersion(b, 1)
+    tflite.OperatorCodeAddVersion(b, version)
     return int(tflite.OperatorCodeEnd(b))
 
 

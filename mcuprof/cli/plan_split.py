@@ -151,7 +151,7 @@ def _rows(
 
 def _regions(point: Point) -> str:
     parts = [
-        f"{option.region.first}-{option.region.last}×{option.stripes}"
+        f"{option.region.first}-{option.region.last}×{option.stripes}{'c' if option.channels else ''}"
         if option.region.first != option.region.last
         else f"{option.region.first}×{option.stripes}"
         for option in point.choice.options

@@ -217,30 +217,34 @@ def _select(condition: Array, x: Array, y: Array) -> Array:
     return np.where(condition, x, y)
 
 
+def _where(condition: Array, x: Array, y: Array) -> Array:
+    return np.where(condition, x, y)
+
+
 _KERNELS: dict[str, Prepare] = {
     "ADD": prepare_sum,
     "SUB": prepare_sum,
     "MUL": prepare_mul,
     "SQUARED_DIFFERENCE": prepare_squared_difference,
-    "MAXIMUM": _on_values(np.maximum),
-    "MINIMUM": _on_values(np.minimum),
-    "DIV": _on_floats(np.divide),
-    "POW": _on_floats(np.power),
-    "FLOOR_DIV": _on_floats(np.floor_divide),
-    "FLOOR_MOD": _on_floats(np.mod),
-    "ATAN2": _on_floats(np.arctan2),
+    "MAXIMUM": _on_values(lambda a, b: np.maximum(a, b)),
+    "MINIMUM": _on_values(lambda a, b: np.minimum(a, b)),
+    "DIV": _on_floats(lambda a, b: np.divide(a, b)),
+    "POW": _on_floats(lambda a, b: np.power(a, b)),
+    "FLOOR_DIV": _on_floats(lambda a, b: np.floor_divide(a, b)),
+    "FLOOR_MOD": _on_floats(lambda a, b: np.mod(a, b)),
+    "ATAN2": _on_floats(lambda a, b: np.arctan2(a, b)),
     "ADD_N": _on_floats(lambda *inputs: np.add.reduce(inputs)),
-    "LOGICAL_AND": _on_values(np.logical_and),
-    "LOGICAL_OR": _on_values(np.logical_or),
-    "BITWISE_XOR": _on_values(np.bitwise_xor),
-    "EQUAL": _compare(np.equal),
-    "NOT_EQUAL": _compare(np.not_equal),
-    "LESS": _compare(np.less),
-    "LESS_EQUAL": _compare(np.less_equal),
-    "GREATER": _compare(np.greater),
-    "GREATER_EQUAL": _compare(np.greater_equal),
+    "LOGICAL_AND": _on_values(lambda a, b: np.logical_and(a, b)),
+    "LOGICAL_OR": _on_values(lambda a, b: np.logical_or(a, b)),
+    "BITWISE_XOR": _on_values(lambda a, b: np.bitwise_xor(a, b)),
+    "EQUAL": _compare(lambda a, b: np.equal(a, b)),
+    "NOT_EQUAL": _compare(lambda a, b: np.not_equal(a, b)),
+    "LESS": _compare(lambda a, b: np.less(a, b)),
+    "LESS_EQUAL": _compare(lambda a, b: np.less_equal(a, b)),
+    "GREATER": _compare(lambda a, b: np.greater(a, b)),
+    "GREATER_EQUAL": _compare(lambda a, b: np.greater_equal(a, b)),
     "SELECT": _on_values(_select),
-    "SELECT_V2": _on_values(np.where),
+    "SELECT_V2": _on_values(_where),
 }
 
 ELEMENTWISE = tuple(_KERNELS)

@@ -8,12 +8,14 @@ rounding). A name like Q5.26 says integer bits and fraction bits of a 32-bit num
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Integers = NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Integers: TypeAlias = "NDArray[np.int64]"
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)

@@ -386,6 +386,6 @@ def test_lstm(
         [(float(x * wx / gate), float(h * wh / gate))] * 4,
         (h, c),
         min(int(np.float32(clip) / c), 32767) if clip else 0,
-        TABLE.tolist(),
+        list(TABLE),
         dtype,
     )

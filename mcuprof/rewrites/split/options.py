@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mcuprof.rewrites.split.apart import cost_apart
 from mcuprof.rewrites.split.regions import Outline, Region
 from mcuprof.rewrites.split.rows import Ints
 from mcuprof.rewrites.split.stripes import cost, lay, wanted_rows
@@ -25,7 +26,9 @@ _FAR = np.int64(2**60)
 class Tariff:
     """What a firmware asks for per operator: bytes of tail, bytes of scratch; and per SLICE, CONCATENATION and tensor.
 
-    `grains` are what offsets of views may be multiples of, the coarsest first.
+    `grains` are what offsets of views may be multiples of, the coarsest first. `channel_tail` is what of a
+    convolution's tail goes with each of its output channels (TFLM: an int32 multiplier and an int32 shift). `apart`: no
+    tensor lies on another, so slices, pieces and joints take memory of their own.
     """
 
     tail: tuple[int, ...]
@@ -33,6 +36,8 @@ class Tariff:
     slice_tail: int
     concat_tail: int
     grains: tuple[int, ...] = (16,)
+    channel_tail: int = 8
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class Option:
     multiply-accumulates it adds, copies included. `upward`: the stripe of the last rows runs first. Downward the output
     may lie on bytes below the source's, upward above, so that neighbouring regions fit into each other in turn. `even`:
     all stripes are of one height, which leaves room for a placement where uneven ones all reach the peak. Its views lie
-    at multiples of `grain` bytes.
+    at multiples of `grain` bytes. `channels`: it is dealt out by channels of its output, not by rows (there are none
+    then); groups begin and end at these (groups.py).
     """
 
     region: Region
@@ -55,11 +61,12 @@ class Option:
     upward: bool = False
     even: bool = False
     grain: int = 16
+    channels: tuple[int, ...] = ()
 
     @property
     def stripes(self) -> int:
-        """How many stripes."""
-        return len(self.rows) - 1
+        """How many stripes, or channel groups."""
+        return len(self.channels or self.rows) - 1
 
 
 def options(outline: Outline, region: Region, tariff: Tariff, *, finest: int, every: bool = False) -> list[Option]:
@@ -133,7 +140,7 @@ def _with_crops(
     if not len(low):
         return
     stripes = lay(outline, region, crops, wanted, grain)
-    price = cost(outline, region, stripes, tariff.scratch, upward)
+    price = (cost_apart if tariff.apart else cost)(outline, region, stripes, tariff.scratch, upward)
     peak = np.full((count, count), _FAR)
     work = np.full((count, count), _FAR)
     slices = np.zeros((count, count), np.int64)

@@ -4,7 +4,7 @@ Each tensor of the rewritten graph is given a list: which row of which of the or
 or NOTHING where no one knows. Inputs and constants hold themselves. An operator that stands for one of the original's
 makes row J where it reads, tap by tap, exactly what that operator reads for row J: the same rows, and padding where it
 reads padding. SLICE and CONCATENATION move rows. Everything that is not a row (weights, options, columns, channels)
-must be the same. No formula of the search is used; rows are looked at one at a time.
+must be the same. No formula of the search is used; rows are looked at one at a time. Channel groups: proof_groups.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.ops import row_rule
 from mcuprof.ops.geometry import window
 from mcuprof.rewrites.split.emit import Split
+from mcuprof.rewrites.split.proof_groups import is_dealt, prove_group, prove_joined
 
 NOTHING = -1
 _OUTSIDE = -2  # a tap on padding
@@ -56,7 +57,9 @@ class _Proof:
         return self.shown
 
     def operator(self, index: int, op: Op, origin: int | None) -> None:
-        if origin is None:
+        if is_dealt(self.split, op):
+            self.dealt(op, origin)
+        elif origin is None:
             made = self.sliced(op) if op.kind == "SLICE" else self.joined(op)
             self.held[op.outputs[0]] = made
         else:
@@ -65,11 +68,22 @@ class _Proof:
             if tensor in self.split.tensors:
                 self.require_whole(tensor, self.split.tensors[tensor])
 
+    def dealt(self, op: Op, origin: int | None) -> None:
+        """Channels, not rows: what is joined again is whole."""
+        if origin is None:
+            self.held[op.outputs[0]] = self.whole(prove_joined(self.old, self.split, op))
+            return
+        prove_group(self.old, self.split, op, self.old.ops[origin], self.is_whole)
+        self.shown += self.new.output(op).shape[1]
+
     def computed(self, index: int, op: Op, source: Op) -> None:
         pairs = list(zip(op.inputs, source.inputs, strict=True))
-        if (op.kind, op.attributes, len(op.outputs)) != (source.kind, source.attributes, len(source.outputs)):
+        whole = op.attributes == source.attributes
+        if (op.kind, len(op.outputs)) != (source.kind, len(source.outputs)) or not (
+            whole or _same_but_row_pads(op, source)
+        ):
             raise PlanError(f"operator {index} ({op.kind}) is not the original's")
-        if all(here == ABSENT == there or self.is_whole(here, there) for here, there in pairs):
+        if whole and all(here == ABSENT == there or self.is_whole(here, there) for here, there in pairs):
             for here, there in zip(op.outputs, source.outputs, strict=True):
                 if not _alike(self.new.tensors[here], self.old.tensors[there]):
                     raise PlanError(f"operator {index} ({op.kind}) makes a tensor of another kind")
@@ -194,6 +208,13 @@ def _unique(parts: Sequence[Sequence[int]], taps: Sequence[int], whole: Sequence
 def _columns(graph: Graph, pad: Op) -> Iterator[tuple[int, list[int]]]:
     amounts = graph.input(pad, 1).array().reshape(-1, 2).tolist()
     return ((axis, amounts[axis]) for axis in (0, 2, 3))
+
+
+def _same_but_row_pads(op: Op, source: Op) -> bool:
+    """Whether only explicit pads above and below differ: which rows a window reads is looked at tap by tap."""
+    (_, left, _, right), (_, old_left, _, old_right) = (one.integers("pads", (0, 0, 0, 0)) for one in (op, source))
+    rest, old_rest = ({**one.attributes, "pads": ()} for one in (op, source))
+    return source.text("padding") == "EXPLICIT" and (left, right, rest) == (old_left, old_right, old_rest)
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

@@ -45,12 +45,19 @@ def _silent(message: str) -> None:
     """Nobody is told."""
 
 
-def front(outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent) -> list[Choice]:
+def front(
+    outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent, dealt: Sequence[Option] = ()
+) -> list[Choice]:
     """Choices that no other beats in bytes and work, the least work first: that is to split nothing.
 
-    `footprints` are the bytes in use while each operator runs unsplit, scratch included.
+    `footprints` are the bytes in use while each operator runs unsplit, scratch included. `dealt` are options in
+    channel groups, if any.
     """
     library = _library(outline, tariff, footprints, say)
+    for option in dealt:
+        key = option.region.first, option.region.last
+        if option.peak < max(footprints[key[0] : key[1] + 1]):
+            library[key] = pareto([*library.get(key, []), option])
     found = _front(outline, library, footprints)
     chosen = {(o.region.first, o.region.last): o.region for choice in found for o in choice.options}
     for done, (key, region) in enumerate(chosen.items(), 1):
