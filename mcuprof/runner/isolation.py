@@ -7,6 +7,7 @@ runtime works in this process as before.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -81,6 +82,9 @@ class Isolated:
 
 def _serve(pipe: Any, parent: Any, make: Callable[[], object]) -> None:
     """The child: makes the object, then answers calls until nobody asks any more."""
+    # Ctrl-C reaches the parent too, which then ends this process; SIGTERM ends it at once, also inside C++.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent.close()
     # What the runtime prints from C++ goes nowhere; what Python says on stderr goes where it went.
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
