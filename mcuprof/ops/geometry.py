@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from mcuprof.graph import Graph, Op, Shape, Tensor
 
+_SMALL_FRAME = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -76,6 +78,20 @@ def window(graph: Graph, op: Op) -> Window:
     top, left, bottom, right = _pads(op, larger, smaller, (kernel_h, kernel_w), stride, dilation)
     sizes = (batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w)
     return Window(*sizes, *stride, *dilation, top, left, bottom, right, groups)
+
+
+def framed(w: Window) -> tuple[int, int]:
+    """(height, width) of the input with its padding, and as far as the last window reaches.
+
+    Raises ValueError where windows lie mostly outside the input: such an output cannot be meant, and kernels that build
+    the frame would need memory that has nothing to do with the size of the tensors.
+    """
+    height = max(w.in_h + w.pad_top + w.pad_bottom, (w.out_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1)
+    width = max(w.in_w + w.pad_left + w.pad_right, (w.out_w - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1)
+    elements = w.batch * w.in_c * height * width
+    if elements > _SMALL_FRAME and elements > 64 * w.batch * w.in_c * w.in_h * w.in_w:
+        raise ValueError(f"windows reach over {height}x{width} of an input of {w.in_h}x{w.in_w}")
+    return height, width
 
 
 def spatial(shape: Shape, nchw: bool) -> tuple[int, int, int, int]:
