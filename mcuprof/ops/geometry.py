@@ -7,8 +7,14 @@ and explicit pads look alike to the reader.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape, Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SMALL_FRAME = 1 << 20
 
@@ -92,6 +98,15 @@ def framed(w: Window) -> tuple[int, int]:
     if elements > _SMALL_FRAME and elements > 64 * w.batch * w.in_c * w.in_h * w.in_w:
         raise ValueError(f"windows reach over {height}x{width} of an input of {w.in_h}x{w.in_w}")
     return height, width
+
+
+def taps_inside(
+    size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per output along one axis, the first tap inside the input and the one after the last: int64 [outputs] each."""
+    start = np.arange(outputs, dtype=np.int64) * stride - before
+    first, end = (np.clip(-(-(edge - start) // dilation), 0, kernel) for edge in (0, size))
+    return first, end
 
 
 def spatial(shape: Shape, nchw: bool) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape
-from mcuprof.ops.geometry import Window, framed, spatial, window, window_size
+from mcuprof.ops.geometry import Window, framed, spatial, taps_inside, window, window_size
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, clamp_float, fused_range, is_float, is_onnx, storage
 from mcuprof.ops.numerics import truncating_divide
 from mcuprof.ops.operator import InputShapes, Operator
@@ -74,15 +74,9 @@ def prepare_pool(graph: Graph, op: Op) -> Kernel:
 
 def _valid_cells(w: Window) -> Array:
     """How many cells of each window lie inside the input: [out_h, out_w, 1]."""
-    rows = _inside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h, w.pad_top)
-    columns = _inside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left)
-    return np.maximum(rows[:, None, None] * columns[:, None], 1)
-
-
-def _inside(size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int) -> Array:
-    start = np.arange(outputs) * stride - before
-    first, end = (np.clip(-(-(edge - start) // dilation), 0, kernel) for edge in (0, size))
-    return end - first
+    top, bottom = taps_inside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h, w.pad_top)
+    left, right = taps_inside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left)
+    return np.maximum((bottom - top)[:, None, None] * (right - left)[:, None], 1)
 
 
 def _separable(w: Window, frame: Array, combine: np.ufunc) -> Array:
