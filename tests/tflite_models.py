@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 import tflite
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "int4": 17}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _tensor(b: Any, buffers: list[int], tensor: T, index: int) -> int:
     at = 0
     if tensor.data is not None:
         at = len(buffers)
-        buffers.append(_buffer(b, np.ascontiguousarray(tensor.data, tensor.dtype).tobytes()))
+        buffers.append(_buffer(b, _packed(tensor)))
     quantization = None
     if tensor.scale:
         scale = b.CreateNumpyVector(np.array(tensor.scale, np.float32))
@@ -100,6 +100,15 @@ def _tensor(b: Any, buffers: list[int], tensor: T, index: int) -> int:
     if quantization is not None:
         tflite.TensorAddQuantization(b, quantization)
     return int(tflite.TensorEnd(b))
+
+
+def _packed(tensor: T) -> bytes:
+    """The bytes of the buffer; two 4-bit integers share one, the first in the lower half."""
+    if tensor.dtype != "int4":
+        return np.ascontiguousarray(tensor.data, tensor.dtype).tobytes()
+    nibbles = np.asarray(tensor.data, np.uint8).reshape(-1) & 15
+    nibbles = np.append(nibbles, np.zeros(nibbles.size % 2, np.uint8)).reshape(-1, 2)
+    return np.asarray(nibbles[:, 0] | nibbles[:, 1] << 4, np.uint8).tobytes()
 
 
 def _operator(b: Any, op: O, number: int) -> int:

@@ -165,7 +165,8 @@ def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: float, *, 
     q, shift = numerics.quantize_multipliers(multiplier)
     factor, tie, bits = closed_form(q, shift, wide=wide)
     reach = float(np.max(np.abs(factor), initial=0.0)) * bound + (out.high - out.low) + abs(out.zero) + 1
-    if reach * 2.0**bits >= F64_EXACT:
+    overflows = wide and reach >= 2.0**31
+    if overflows or reach * 2.0**bits >= F64_EXACT:
         exact = numerics.multiply_by_quantized_multiplier_64 if wide else numerics.multiply_by_quantized_multiplier
         return lambda acc: np.clip(exact(acc.astype(np.int64), q, shift) + out.zero, out.low, out.high).astype(
             out.dtype
