@@ -269,6 +269,15 @@ def read_model(path: str, input_shapes: Mapping[str, tuple[int, ...]], limits: R
     return read(path, input_shapes=input_shapes or None, limits=limits)
 
 
+def read_to_execute(path: str, limits: ReadLimits) -> Graph:
+    """The graph in a model file that will be executed. Raises ModelError, also where that is too much."""
+    from mcuprof.readers.extent import check_execution
+
+    graph = read_model(path, {}, limits)
+    check_execution(graph, limits)
+    return graph
+
+
 def load_target(name: str, clock_hz: int | None) -> Device:
     """A device of the database. Raises DeviceError."""
     from mcuprof.hardware import load_device

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcuprof.cli import output, plan_split, plan_text
 from mcuprof.cli.options import ORDERS, Parser, add_limit_option, reading_limits
-from mcuprof.cli.pipeline import load_target, read_model
+from mcuprof.cli.pipeline import load_target, read_model, read_to_execute
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page
 from mcuprof.report.pieces import prose
@@ -161,7 +161,7 @@ def _job(options: argparse.Namespace, model: str) -> Job:
     where = device.name if device else "no device named"
     return Job(
         model,
-        read_model(model, {}, reading_limits(options)),
+        read_to_execute(model, reading_limits(options)),
         firmware,
         f"{where}, tflm, {library} kernels",
         Wishes(options.order, in_place),

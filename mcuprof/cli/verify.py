@@ -13,7 +13,7 @@ import msgspec
 
 from mcuprof.cli import output, verify_text
 from mcuprof.cli.options import IN_PLACE, ORDERS, Parser, add_limit_option, as_type, reading_limits
-from mcuprof.cli.pipeline import load_target, read_model
+from mcuprof.cli.pipeline import load_target, read_model, read_to_execute
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     from mcuprof.runner.inputs import load_inputs
     from mcuprof.runner.verify import verify
 
-    graph = read_model(options.model, {}, reading_limits(options))
+    graph = read_to_execute(options.model, reading_limits(options))
     inputs = load_inputs(graph, Path(options.inputs)) if options.inputs else []
     # Outputs come in the same files as inputs do.
     expected = load_inputs(replace(graph, inputs=graph.outputs), Path(options.expected)) if options.expected else []

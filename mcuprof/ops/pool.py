@@ -12,7 +12,7 @@ import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape, Tensor
 from mcuprof.ops import mlas
-from mcuprof.ops.geometry import Window, spatial, window, window_size
+from mcuprof.ops.geometry import Window, framed, spatial, taps_inside, window, window_size
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, clamp_float, fused_range, is_float, is_onnx, storage
 from mcuprof.ops.numerics import truncating_divide
 from mcuprof.ops.operator import InputShapes, Operator
@@ -46,6 +46,7 @@ def prepare_pool(graph: Graph, op: Op) -> Kernel:
     lowest: Any = 0
     if op.kind == "MAX_POOL_2D":
         lowest = -np.inf if is_float(x) else np.iinfo(kind).min
+    height, width = framed(w)
     every_cell = bool(op.integer("count_include_pad"))
     cells = np.array(w.kernel_h * w.kernel_w) if every_cell else _valid_cells(w)
 
@@ -69,8 +70,6 @@ def prepare_pool(graph: Graph, op: Op) -> Kernel:
         if nchw:
             image = np.moveaxis(image, 1, -1)
         image = image.reshape(w.batch, w.in_h, w.in_w, w.in_c)
-        height = max(w.pad_top + w.in_h, (w.out_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1)
-        width = max(w.pad_left + w.in_w, (w.out_w - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1)
         frame = np.full((w.batch, height, width, w.in_c), lowest, kind)
         frame[:, w.pad_top : w.pad_top + w.in_h, w.pad_left : w.pad_left + w.in_w] = image
         result = clamp(pool(frame))
@@ -81,14 +80,9 @@ def prepare_pool(graph: Graph, op: Op) -> Kernel:
 
 def _valid_cells(w: Window) -> Array:
     """How many cells of each window lie inside the input: [out_h, out_w, 1]."""
-    rows = _inside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h, w.pad_top)
-    columns = _inside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left)
-    return np.maximum(rows[:, None, None] * columns[:, None], 1)
-
-
-def _inside(size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int) -> Array:
-    cells = np.arange(outputs)[:, None] * stride - before + np.arange(kernel) * dilation
-    return ((cells >= 0) & (cells < size)).sum(axis=1)
+    top, bottom = taps_inside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h, w.pad_top)
+    left, right = taps_inside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left)
+    return np.maximum((bottom - top)[:, None, None] * (right - left)[:, None], 1)
 
 
 def _separable(w: Window, frame: Array, combine: np.ufunc) -> Array:

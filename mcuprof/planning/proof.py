@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcuprof.errors import PlanError
-from mcuprof.graph import Graph
+from mcuprof.graph import Graph, Op, Tensor
 from mcuprof.memory import MemoryPlan, Sharing, check
 from mcuprof.ops.traversal import Walk
 from mcuprof.planning.choice import Candidate
@@ -45,16 +45,11 @@ def read_back(graph: Graph, data: bytes, candidate: Candidate) -> Step:
     if strip(candidate.data) != data:
         raise PlanError("the file before the plan cannot be had back from the file after")
     for before, after in zip(graph.tensors, found.tensors, strict=True):
-        same = (before.name, before.shape, before.dtype, before.quantization, before.variable, before.data) == (
-            (after.name, after.shape, after.dtype, after.quantization, after.variable, after.data)
-        )
-        if not same:
+        if _told(before) != _told(after) or before.data != after.data:
             raise PlanError(f"tensor {before.name!r} is not the same in the written file")
     for position, number in enumerate(plan.order):
         before_op, after_op = graph.ops[number], found.ops[position]
-        if (before_op.kind, before_op.inputs, before_op.outputs, before_op.attributes) != (
-            (after_op.kind, after_op.inputs, after_op.outputs, after_op.attributes)
-        ):
+        if _told_op(before_op) != _told_op(after_op):
             raise PlanError(f"operator {number} ({before_op.kind}) is not the same in the written file")
     placed = {
         request.tensor: offset
@@ -65,6 +60,15 @@ def read_back(graph: Graph, data: bytes, candidate: Candidate) -> Step:
         if offset is not None and placed.get(tensor) != offset:
             raise PlanError(f"the runtime places tensor {graph.tensors[tensor].name!r} at {placed.get(tensor)}")
     return Step(f"read back: same network, TFLM's planner gives a head of {candidate.head_bytes:,} B")
+
+
+def _told(tensor: Tensor) -> tuple[object, ...]:
+    """All but the content; numbers as text, for a NaN is not equal to itself."""
+    return tensor.name, tensor.shape, tensor.dtype, repr(tensor.quantization), tensor.variable
+
+
+def _told_op(op: Op) -> tuple[object, ...]:
+    return op.kind, op.inputs, op.outputs, sorted((name, repr(value)) for name, value in op.attributes.items())
 
 
 def executed(graph: Graph, plan: MemoryPlan, walk: Walk, say: Say) -> Step:

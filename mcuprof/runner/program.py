@@ -20,6 +20,8 @@ from mcuprof.ops.computed import at_run_time
 from mcuprof.ops.floating import is_float_island, through_floats
 from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
+MAX_ROUNDS = 10_000
+
 
 @dataclass(slots=True)
 class State:
@@ -50,11 +52,16 @@ class Program:
                 raise ModelError(f"operator {index} ({program.graph.ops[index].kind}) has no kernel: {reason}")
 
     def initial_state(self) -> State:
-        """Variable tensors as a runtime resets them: int8 at their zero point, everything else at 0."""
+        """Variable tensors as a runtime resets them: int8 at their zero point, everything else at 0.
+
+        Raises ModelError for a zero point that the type cannot hold.
+        """
         state = State()
         for index, tensor in enumerate(self.graph.tensors):
             if tensor.variable and tensor.dtype is not DType.RESOURCE:
                 start = zero_of(tensor) if tensor.dtype is DType.INT8 else 0
+                if not -128 <= start <= 127:
+                    raise ModelError(f"tensor {tensor.name!r} has the zero point {start}, outside {tensor.dtype.value}")
                 state.variables[index] = np.full(tensor.shape, start, storage(tensor.dtype))
         return state
 
@@ -109,7 +116,8 @@ def prepare_kernel(graph: Graph, op: Op) -> Kernel:
     if operator is None or operator.kernel is None:
         raise NoKernel("not executed by mcuprof")
     try:
-        return _in_its_numerics(operator.kernel, graph, op)
+        with np.errstate(all="ignore"):
+            return _in_its_numerics(operator.kernel, graph, op)
     except (LookupError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise NoKernel(f"its operands do not fit ({str(error) or type(error).__name__})") from error
 
@@ -158,10 +166,11 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
         control = _CONTROL.get(op.kind)
         if control is not None:
             return control(program, index, inputs, state)
-        results = program.kernels[index](inputs)
+        with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
+            results = program.kernels[index](inputs)
     except RecursionError:
         raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
-    except (NoKernel, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
     outputs = len(op.outputs)
     updated = [position for position in op.inputs if position != ABSENT and program.graph.tensors[position].variable]
@@ -249,8 +258,12 @@ def _while(program: Program, index: int, inputs: Sequence[Any], state: State) ->
     op = program.graph.ops[index]
     condition, body = _body(program, op, "cond_subgraph"), _body(program, op, "body_subgraph")
     values: tuple[Any, ...] = tuple(inputs)
+    rounds = 0
     while bool(np.all(_call(condition, values, state)[0])):
         values = _call(body, values, state)
+        rounds += 1
+        if rounds > MAX_ROUNDS:
+            raise NoKernel(f"its loop has not ended after {MAX_ROUNDS:,} rounds")
     return values
 
 
