@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mcuprof.errors import PlanError
 from mcuprof.graph import Graph
 from mcuprof.ops.kernel import Array
-from mcuprof.runner.arena import Plan, evaluate_in_arena
+from mcuprof.runner.arena import Arena, Plan
 from mcuprof.runner.compare import FLOAT_TOLERANCE, Comparison, TensorDifference
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.oracles import open_oracle
@@ -79,12 +79,14 @@ def verify(
     sets = list(inputs) or [random_inputs(graph, seed) for seed in seeds]
     plain_state, arena_state = program.initial_state(), program.initial_state()
     in_plan, outside = Comparison(graph), Comparison(graph)
+    arena: Arena | None = None
     plan_error = None
     for number, given in enumerate(sets):
         ours = evaluate(program, given, plain_state)
         if plan is not None and plan_error is None and not missing:
             try:
-                in_plan.add(evaluate_in_arena(program, plan, given, arena_state, seed=number), ours)
+                arena = arena or Arena(program, plan)
+                in_plan.add(arena.run(given, arena_state, seed=number), ours)
             except PlanError as error:
                 plan_error = str(error)
         if oracle is not None:
