@@ -10,6 +10,7 @@ import msgspec
 
 from mcuprof import costs, runtimes
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
+from mcuprof.analysis.model_findings import model_findings
 from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
     Finding,
@@ -25,9 +26,8 @@ from mcuprof.document import (
 )
 from mcuprof.graph import Graph
 from mcuprof.hardware import Core, Device
-from mcuprof.ops import is_known, parameters, total_macs
+from mcuprof.ops import parameters, total_macs
 from mcuprof.ops.scheme import scheme
-from mcuprof.ops.soundness import NPU, defects
 from mcuprof.regions import place, rooms_for_tensors
 from mcuprof.runtimes import Arena
 
@@ -66,7 +66,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    result = study(graph, setting_of(device, options), options).on(device)
+    studied = study(graph, setting_of(device, options), options)
+    result = studied.on(device)
+    if options.detail:
+        from mcuprof.costs.arithmetic import arithmetic  # a check does not wait for it
+
+        known = None if isinstance(studied.work, costs.NoData) else studied.work
+        result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
@@ -165,9 +171,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
         bill=costs.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
         work=costs.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
         findings=(
-            *_reading(graph),
-            *_soundness(graph),
-            *_support(graph, runtime, setting.ethos),
+            *model_findings(graph, runtime, setting.ethos),
             *_arena_findings(arena, runtime, kernels),
             *described.findings,
         ),
@@ -241,45 +245,6 @@ def _latency(work: costs.Work | costs.NoData | None, device: Device | None) -> t
     if device is None or work is None:
         return None, "no device was named"
     return (None, work.reason) if isinstance(work, costs.NoData) else (work.on(device), None)
-
-
-# Findings about the model itself --------------------------------------------------------------------------------------
-
-
-def _reading(graph: Graph) -> Iterator[Finding]:
-    for note in graph.origin.notes:
-        yield Finding("O403", "note", note)
-    if graph.origin.format == "onnx":
-        text = "an ONNX model was judged as if it were converted to TFLite operator by operator"
-        yield Finding("M110", "warning", text, "convert it and check the .tflite for numbers that are exact")
-
-
-def _soundness(graph: Graph) -> Iterator[Finding]:
-    for defect in defects(graph):
-        code = "O405" if defect.topic == "operators" else "Q505"
-        yield Finding(code, "error" if defect.fatal else "warning", defect.message)
-
-
-def _support(graph: Graph, runtime: runtimes.Runtime, ethos: bool) -> Iterator[Finding]:
-    """One finding per kind and reason, however many operators share it."""
-    reasons: dict[tuple[str, str], list[int]] = {}
-    unknown: dict[str, int] = {}
-    for g in (graph, *graph.subgraphs):
-        for index, op in enumerate(g.ops):
-            reason = runtime.refusal(g, op)
-            if op.kind == NPU and not ethos:
-                reason = "it was compiled for an Ethos-U, which this target does not have"
-            if reason is not None:
-                reasons.setdefault((op.kind, reason), []).append(index)
-            if not is_known(op):
-                unknown[op.kind] = unknown.get(op.kind, 0) + 1
-    for (kind, reason), indices in reasons.items():
-        others = f" and {len(indices) - 1} more" if len(indices) > 1 else ""
-        code = "O401" if "no kernel" in reason else "O402"
-        yield Finding(code, "error", f"operator {indices[0]}{others} ({kind}): {reason}")
-    for kind, count in unknown.items():
-        text = f"{count} × {kind}: not known to mcuprof; its tensors count, its MACs and scratch do not"
-        yield Finding("O404", "warning", text)
 
 
 def _arena_findings(arena: Arena, runtime: runtimes.Runtime, kernels: str) -> Iterator[Finding]:

@@ -133,7 +133,9 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a graph came from. `notes` are things the reader decided and the user should know, one sentence each."""
+    """Where a graph came from. `notes` are things the reader decided and the user should know, `oddities` rules of the
+    format that the file breaks and runtimes do not check; one sentence each.
+    """
 
     format: str = "memory"
     path: str = ""
@@ -143,6 +145,7 @@ class Origin:
     description: str = ""
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

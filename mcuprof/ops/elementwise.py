@@ -52,7 +52,7 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     if is_onnx(graph):
         return _onnx_sum(op, x, y, out, combine)
     shift = 15 if out.dtype is DType.INT16 else 20
-    common, first, second = _common_scale(op, x, y, out, shift)
+    common, first, second = _common_scale(x, y, out, shift)
     wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
     to_common = [
         _table_or_call(tensor, rescaler(graph, part, wide, float(span(tensor) << shift)), shift)
@@ -66,17 +66,11 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     return run
 
 
-def _common_scale(op: Op, x: Tensor, y: Tensor, out: Tensor, shift: int) -> tuple[np.float64, np.float64, np.float64]:
-    """(common → output, x → common, y → common) with common = 2·max(scales) / 2^shift.
-
-    ADD divides in double; SUB in float32, and only the quotients become double (`CalculateOpDataSub`).
-    """
-    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
-    twice = np.float32(2) * max(a, b)
-    if op.kind == "SUB":
-        return np.float64(twice / (np.float32(1 << shift) * c)), np.float64(a / twice), np.float64(b / twice)
-    double = np.float64(twice)
-    return double / ((1 << shift) * np.float64(c)), np.float64(a) / double, np.float64(b) / double
+def _common_scale(x: Tensor, y: Tensor, out: Tensor, shift: int) -> tuple[np.float64, np.float64, np.float64]:
+    """(common → output, x → common, y → common) with common = 2·max(scales) / 2^shift, all in double."""
+    a, b, c = np.float64(scale_of(x)), np.float64(scale_of(y)), np.float64(divisor_of(out))
+    twice = 2.0 * max(a, b)
+    return twice / ((1 << shift) * c), a / twice, b / twice
 
 
 def _table_or_call(tensor: Tensor, rescale: Rescaler, shift: int) -> Rescaler:

@@ -166,9 +166,11 @@ def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: Any, *, wi
     q, shift = numerics.quantize_multipliers(multiplier)
     factor, tie, bits = closed_form(q, shift, wide=wide)
     reach = np.abs(factor) * bound + 1
-    if np.all(np.ldexp(reach + (out.high - out.low) + abs(out.zero), bits) < F64_EXACT):
+    all_at_once = reach + (out.high - out.low) + abs(out.zero)
+    overflows = wide and bool(np.any(all_at_once >= 2.0**31))
+    if not overflows and np.all(np.ldexp(all_at_once, bits) < F64_EXACT):
         return _float64_rescaler(factor, tie, out)
-    if np.any(np.ldexp(reach, bits) >= F64_EXACT):
+    if overflows or np.any(np.ldexp(reach, bits) >= F64_EXACT):
         exact = numerics.multiply_by_quantized_multiplier_64 if wide else numerics.multiply_by_quantized_multiplier
         return lambda acc: np.clip(exact(acc.astype(np.int64), q, shift) + out.zero, out.low, out.high).astype(
             out.dtype

@@ -39,6 +39,7 @@ PLACEMENTS = 60  # choices placed per search
 # A quick placement ranks, a closer one compares neighbours, a thorough one is for what is shown and written.
 QUICK, CLOSER, THOROUGH = 0.0, 2.0, 4.0
 VARIATIONS = 24
+EFFORT = 4000  # operators in all variations that are placed: what one costs grows with them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +82,7 @@ class Splitter:
     placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
     spent: dict[tuple[Option, ...], float] = field(default_factory=dict)
     near: dict[Option, list[Option]] = field(default_factory=dict)
+    effort: int = 0
 
     def __post_init__(self) -> None:
         costs = marginal(self.graph, library=self.firmware.library, core=self.firmware.core)
@@ -104,7 +106,7 @@ class Splitter:
             unsplit = memory.plan(
                 self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
             )
-            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, groups=True))
+            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, self.dealt))
         return list(found)
 
     def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:
@@ -202,20 +204,25 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
     found = []
     tried = 0
     improved = True
-    while improved and tried < VARIATIONS:
+    while improved and tried < VARIATIONS and splitter.effort < EFFORT:
         improved = False
         for number, option in enumerate(point.choice.options):
             for other in _neighbours(splitter, option):
                 chosen = (*point.choice.options[:number], other, *point.choice.options[number + 1 :])
                 work = splitter.work(sum(o.work for o in chosen))
                 tail = splitter.tail + sum(o.tail for o in chosen)
-                if tried >= VARIATIONS or (limit is not None and work > limit) or splitter.spent.get(chosen, 0.0):
+                if (
+                    max(tried / VARIATIONS, splitter.effort / EFFORT) >= 1
+                    or (limit is not None and work > limit)
+                    or splitter.spent.get(chosen, 0.0)
+                ):
                     continue
                 if max(o.peak for o in chosen) + tail >= point.bytes:
                     continue
                 tried += 1
                 splitter.say(f"varying split {tried}")
                 candidate = splitter.place(chosen, CLOSER)
+                splitter.effort += len(candidate.split.graph.ops)
                 if candidate.bytes < point.bytes:
                     point, improved = candidate, True
                     found.append(candidate)

@@ -11,6 +11,7 @@ from mcuprof.costs.npu.machine import Machine
 from mcuprof.costs.npu.schedule import Scheduler, Step
 from mcuprof.costs.npu.sheet import Unmodelled
 from mcuprof.costs.npu.weights import Coder
+from mcuprof.document import Bound
 from mcuprof.graph import Graph
 
 
@@ -39,6 +40,14 @@ class NpuEstimate:
     def cycles_of(self, operator: int) -> int:
         """Cycles of all operations that an operator of the graph became."""
         return sum(step.cycles for step in self.steps if step.work.source == operator)
+
+    def bound_of(self, operator: int) -> Bound | None:
+        """What limits an operator: its arithmetic, or a memory that is busy for longer; None where it takes none."""
+        steps = [step for step in self.steps if step.work.source == operator]
+        if not any(step.cycles for step in steps):
+            return None
+        moving = sum(max(step.busy.values(), default=0) for step in steps)
+        return "memory" if moving > sum(step.working for step in steps) else "compute"
 
 
 def estimate(graph: Graph, machine: Machine) -> NpuEstimate | NoData:

@@ -35,7 +35,10 @@ _TABLE_BYTES = 256
 
 @dataclass(slots=True)
 class Step:
-    """One operation in the schedule. `parts` are the bytes of its weight buffers, none when it reads them in place."""
+    """One operation in the schedule. `parts` are the bytes of its weight buffers, none when it reads them in place.
+
+    `working` is what its arithmetic takes where its maps lie, without waiting for weights.
+    """
 
     work: Work
     block: Block | None = None
@@ -45,6 +48,7 @@ class Step:
     full_transfer: int = 0
     slack: int = 0
     compute: int = 0
+    working: int = 0
     npu: int = 0
     busy: dict[str, int] = field(default_factory=dict)
     moved: dict[str, int] = field(default_factory=dict)
@@ -123,7 +127,7 @@ class Scheduler:
         work, block, machine = step.work, step.block, self.machine
         assert block is not None
         places = self._places(work, bool(step.parts))
-        step.npu = compute_cycles(work, block, machine, places)
+        step.npu = step.working = compute_cycles(work, block, machine, places)
         if step.parts and step.coded is not None:
             first = copy_cycles(machine, machine.weights, machine.staging, step.coded.slices[0])
             visible = max(first - slack, 0)

@@ -1,7 +1,8 @@
 """Which runs of operators can be cut into stripes: those that read one image and leave one (or two), row by row.
 
 A region is a run of operators in execution order that all have row rules, read one computed image from outside (its
-source), and leave images to later operators. What else lives across it just stays where it is.
+source), and leave images to later operators. Other images may join it from outside (skip connections): an operator that
+has rows of its own to join takes the same rows of them. What else lives across it just stays where it is.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from mcuprof.ops.rows import is_image
 
 MAX_OPERATORS = 26
 MAX_OUTPUTS = 2
+MAX_SIDES = 2
 # What TFLM's SLICE copies (kernels/slice.cc) and its CONCATENATION joins (kernels/concatenation.cc).
 SLICED = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
-JOINED = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Region:
 
     `source` is the image they read, `keeps` whether somebody reads it after the region; `beside` are tensors that live
     throughout and are not touched, `whole` those that every stripe reads whole. `cuts` are the inner tensors at which a
-    stripe is nothing but that tensor (and finished rows), in execution order: there it may be cropped.
+    stripe is nothing but that tensor (and finished rows), in execution order: there it may be cropped. `sides` are
+    other images whose rows join from outside; those of them that are read after the region are among `beside` too.
     """
 
     first: int
@@ -38,13 +40,17 @@ class Region:
     beside: tuple[int, ...]
     whole: tuple[int, ...]
     cuts: tuple[int, ...]
+    sides: tuple[int, ...] = ()
 
 
 class Outline:
-    """What a search asks of a graph again and again: row rules, lifetimes in file order, sizes of rows."""
+    """What a search asks of a graph again and again: row rules, lifetimes in file order, sizes of rows.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    `copied` are the types that the runtime's SLICE and CONCATENATION take.
+    """
+
+    def __init__(self, graph: Graph, copied: tuple[DType, ...] = SLICED) -> None:
+        self.graph, self.copied = graph, copied
         self.rules: tuple[Rows | None, ...] = tuple(row_rule(graph, op) for op in graph.ops)
         self.macs: tuple[int, ...] = tuple(macs(graph, op) for op in graph.ops)
         end = len(graph.ops)
@@ -102,24 +108,35 @@ class Outline:
                 (sources if position in rule.inputs else whole).add(tensor)
             made |= set(op.outputs)
         outputs = tuple(sorted((t for t in made if self.last[t] > last), key=lambda t: self.first[t]))
-        if len(sources) != 1 or sources & whole or not 1 <= len(outputs) <= MAX_OUTPUTS:
+        if not 1 <= len(sources) <= 1 + MAX_SIDES or sources & whole or not 1 <= len(outputs) <= MAX_OUTPUTS:
             return None
-        (source,) = sources
-        if not self._can_cut(source, outputs) or self.first[outputs[-1]] != last:
+        source = self._leading(first, last, sources)
+        if source is None or not self._can_cut(source, outputs) or self.first[outputs[-1]] != last:
             return None
+        sides = tuple(sorted(sources - {source}))
+        if not all(self._can_cut(side, outputs) for side in sides):
+            return None
+        over = {source, *(side for side in sides if self.last[side] <= last)}
+        beside = tuple(t for t in self.live(first - 1) if t not in over)
         keeps = self.last[source] > last
-        beside = tuple(t for t in self.live(first - 1) if t != source)
-        return Region(
-            first, last, source, outputs, keeps, beside, tuple(sorted(whole)), tuple(self._cuts(first, last, made))
-        )
+        cuts = tuple(self._cuts(first, last, made | set(sides)))
+        return Region(first, last, source, outputs, keeps, beside, tuple(sorted(whole)), cuts, sides)
+
+    def _leading(self, first: int, last: int, sources: set[int]) -> int | None:
+        """The image that the stripes are cut from: every operator has an operand that is not one of the others."""
+        for source in sorted(sources, key=lambda t: (-self.graph.tensors[t].nbytes, t)):
+            others = sources - {source}
+            if all(set(self._cut_operands(index)) - others for index in range(first, last + 1)):
+                return source
+        return None
 
     def _can_cut(self, source: int, outputs: tuple[int, ...]) -> bool:
         tensors = self.graph.tensors
         heights = min(self.height(output) for output in outputs)
         return (
             is_image(tensors[source])
-            and tensors[source].dtype in SLICED
-            and all(tensors[output].dtype in JOINED for output in outputs)
+            and tensors[source].dtype in self.copied
+            and all(tensors[output].dtype in self.copied for output in outputs)
             and heights > 1
         )
 
@@ -136,7 +153,7 @@ class Outline:
             open_.add(output)
             later = any(other > index for other in source_open)
             alone = open_ == {output} and not later and self._last_inside(output, last) > index
-            if alone and graph.tensors[output].dtype in SLICED:
+            if alone and graph.tensors[output].dtype in self.copied:
                 yield output
 
     def _cut_operands(self, index: int) -> list[int]:
