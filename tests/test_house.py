@@ -18,6 +18,7 @@ FLOORS = {
     "limits": 1,
     "graph": 0,
     "document": 0,
+    "cost_document": -1,  # part of the document: plain values that know nothing
     "fit_document": 1,
     "ops": 1,
     "hardware": 1,

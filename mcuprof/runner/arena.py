@@ -92,18 +92,21 @@ class Arena:
         self.blocks: dict[int, int | None] = {}
         self.ledger = Ledger(self.graph, plan.order, self.place)
         self.dying: dict[int, list[int]] = {}
+        self.beginning: dict[int, list[int]] = {}
         if plan.views:
             self.dying = self.ledger.deaths(plan.order)
         else:
             for tensor, lifetime in enumerate(plan.lifetimes):
                 if lifetime is not None:
                     self.dying.setdefault(lifetime[1], []).append(tensor)
+                    self.beginning.setdefault(lifetime[0], []).append(tensor)
 
     def run(self, inputs: Mapping[int, Array], state: State, seed: int = 0) -> dict[int, Array]:
         """One inference, which begins with poisoned bytes."""
         self.state, self.rng = state, np.random.default_rng(seed)
         self.bytes[:] = POISON
         self.marks[:] = NOBODY
+        self.alive = set(self.beginning.get(-1, ()))
         unwritten = (tensor for tensor in range(len(self.graph.tensors)) if tensor not in self.graph.producer)
         self.present = {*self.graph.inputs, *unwritten}
         self.outside: dict[int, Array] = dict(self.program.constants)
@@ -116,6 +119,8 @@ class Arena:
                 self.bury(position)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
+                if tensor not in self.ledger.marks:
+                    raise ModelError(f"output {self.name(tensor)} is never computed: no operator writes it")
                 self.claim(tensor, slice(None), "the caller")
         return values
 
@@ -203,6 +208,8 @@ class Arena:
 
     def bury(self, position: int) -> None:
         """Poisons what has died at this position: whole tensors by the plan's word, or with views byte by byte."""
+        self.alive.update(self.beginning.get(position, ()))
+        self.alive.difference_update(self.dying.get(position, ()))
         for tensor in self.dying.get(position, ()):
             place, marks = self.place(tensor), self.ledger.marks.get(tensor)
             if place is None or marks is None:
@@ -211,19 +218,15 @@ class Arena:
             if self.plan.views:
                 dead &= self.ledger.last[marks] <= position
             else:
-                for view in self.living(tensor, position):
+                for view in self.living(tensor):
                     dead &= ~np.isin(marks, view)
             self.bytes[place][dead] = POISON
             self.marks[place][dead] = NOBODY
 
-    def living(self, tensor: int, position: int) -> list[Marks]:
+    def living(self, tensor: int) -> list[Marks]:
         """Marks of tensors in the same place that live on: views of the dead one."""
         here = self.plan.offsets[tensor]
-        return [
-            self.ledger.marks[other]
-            for other, (offset, lifetime) in enumerate(zip(self.plan.offsets, self.plan.lifetimes, strict=True))
-            if other != tensor and offset == here and lifetime and lifetime[0] <= position < lifetime[1]
-        ]
+        return [self.ledger.marks[other] for other in sorted(self.alive) if self.plan.offsets[other] == here]
 
     def poison(self, place: slice) -> None:
         """Makes these bytes nobody's."""
