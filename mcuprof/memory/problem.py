@@ -284,21 +284,27 @@ class _Overlays:
     def of(self, number: int, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[Overlay, ...]:
         """Those of operator `number`, which reads and writes these buffers."""
         op = self.graph.ops[number]
+        positions: dict[int, list[int]] = {}
+        for position, tensor in enumerate(op.inputs):
+            positions.setdefault(tensor, []).append(position)
         found: list[Overlay] = []
         for output, tensor in enumerate(op.outputs):
             targets = [target for target in outputs if tensor in self.buffers[target].tensors]
             for source in inputs if targets else ():
                 if not self.buffers[source].leaves and not self._tied(source, targets[0]):
-                    found += self._pair(op, output, targets, source)
+                    found += self._pair(op, positions, output, targets, source)
         return tuple(overlay for overlay in found if saving(overlay, self.buffers) > 0)
 
     def _tied(self, source: int, target: int) -> bool:
         return source == target or (source in self.group and self.group[source] == self.group.get(target))
 
-    def _pair(self, op: Op, output: int, targets: list[int], source: int) -> Iterator[Overlay]:
+    def _pair(
+        self, op: Op, positions: Mapping[int, list[int]], output: int, targets: list[int], source: int
+    ) -> Iterator[Overlay]:
         """One answer for an input that is read at several positions; none unless all agree that sharing is safe."""
         starts = dict(zip(self.buffers[source].tensors, self.buffers[source].starts, strict=True))
-        read = [(position, starts[tensor]) for position, tensor in enumerate(op.inputs) if tensor in starts]
+        few, many = sorted((starts, positions), key=len)
+        read = sorted((position, starts[t]) for t in few if t in many for position in positions[t])
         shares = [(self.sharing(self.graph, op, self.strategy, position, output), start) for position, start in read]
         agreed = [(share, start) for share, start in shares if share is not None and share.mode != "view"]
         if not agreed or len(agreed) < len(shares):

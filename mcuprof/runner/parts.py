@@ -12,7 +12,7 @@ from mcuprof.errors import McuprofError, ModelError, PlanError
 from mcuprof.graph import Graph
 from mcuprof.ops.kernel import Array
 from mcuprof.ops.traversal import Walk
-from mcuprof.runner.arena import Plan, evaluate_in_arena
+from mcuprof.runner.arena import Arena, Plan
 from mcuprof.runner.compare import Comparison, Tally
 from mcuprof.runner.oracles import open_oracle
 from mcuprof.runner.program import evaluate, prepare
@@ -99,6 +99,7 @@ class _Worker:
         self.program = prepare(task.graph)
         self.oracle = open_oracle(task.against, task.graph) if task.against else None
         self.plain_state, self.arena_state = self.program.initial_state(), self.program.initial_state()
+        self.arena: Arena | None = None
         self.broken = False
 
     def part(self, numbers: range) -> Part:
@@ -110,8 +111,8 @@ class _Worker:
             ours = evaluate(self.program, given, self.plain_state)
             if task.plan is not None and not self.broken and not self.program.missing:
                 try:
-                    inside = evaluate_in_arena(self.program, task.plan, given, self.arena_state, number, task.walk)
-                    in_plan.add(inside, ours)
+                    self.arena = self.arena or Arena(self.program, task.plan, task.walk)
+                    in_plan.add(self.arena.run(given, self.arena_state, number), ours)
                 except PlanError as error:
                     found.plan_error, self.broken = str(error), True
             if self.oracle is not None:
