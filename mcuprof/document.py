@@ -237,6 +237,35 @@ class Npu(msgspec.Struct, frozen=True):
     doubts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
+class SplitRegion(msgspec.Struct, frozen=True):
+    """Operators `first` … `last` run in `parts` parts: stripes of rows, or groups of channels."""
+
+    first: int
+    last: int
+    parts: int
+    of: Literal["rows", "channels"]
+
+
+class SplitPoint(msgspec.Struct, frozen=True):
+    """One way to split: the arena that it takes, for `work` more (a fraction of the model's MACs, copies weighed in).
+
+    `copied_bytes` are what SLICE moves; `ms` is without that and null where there is no data.
+    """
+
+    arena_bytes: int
+    work: float
+    copied_bytes: int
+    ms: float | None
+    regions: tuple[SplitRegion, ...]
+
+
+class SplitFront(msgspec.Struct, frozen=True):
+    """What `mcuprof plan --split` offers, the least work first; `ms_reason` says what `ms` lacks, null if nothing."""
+
+    points: tuple[SplitPoint, ...]
+    ms_reason: str | None
+
+
 class Where(msgspec.Struct, frozen=True):
     """A line (from 1) of a file that people can edit, such as the budget's line in the config."""
 
@@ -277,6 +306,7 @@ class Result(msgspec.Struct, frozen=True):
     latency_reason: str | msgspec.UnsetType = msgspec.UNSET
     npu: Npu | msgspec.UnsetType = msgspec.UNSET
     arithmetic: Arithmetic | msgspec.UnsetType = msgspec.UNSET
+    split: SplitFront | msgspec.UnsetType = msgspec.UNSET
     energy: tuple[Energy, ...] | msgspec.UnsetType = msgspec.UNSET
     energy_reason: str | msgspec.UnsetType = msgspec.UNSET
     exits: Exits | msgspec.UnsetType = msgspec.UNSET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcuprof.cli import output, plan_split
+from mcuprof.cli import plan_split
 from mcuprof.cli.options import (
     IO,
     Parser,
@@ -15,7 +15,6 @@ from mcuprof.cli.options import (
     request_of,
 )
 from mcuprof.cli.pipeline import conclude
-from mcuprof.errors import UsageError
 
 
 def run(arguments: list[str]) -> int:
@@ -41,11 +40,5 @@ def run(arguments: list[str]) -> int:
     add_output_options(parser)
     add_verbosity_options(parser)
     options = parser.parse_intermixed_args(arguments)
-    if options.split and (options.format != "text" or options.output is not None or len(options.device) > 1):
-        raise UsageError("--split is shown as text in the terminal, for one device")
-    code = conclude(options, [request_of(options, [options.model])], detail=True)
-    if options.split:
-        page = output.own_page()
-        device = options.device[0] if options.device else None
-        output.write(page.paint(plan_split.offered(page, options.model, device, options.kernels)))
-    return code
+    amend = plan_split.offered if options.split else None
+    return conclude(options, [request_of(options, [options.model])], detail=True, amend=amend)

@@ -124,7 +124,7 @@ def build_problem(
     above 2 GiB.
     """
     _check_options(graph, strategy, alignment, scratch, io)
-    planned = _planned(graph, io)
+    planned = placed_tensors(graph, io)
     _check_graph(graph, planned)
     buffers, rigid = _buffers(graph, planned, strategy, sharing, alignment, views or {})
     scratch = scratch or [()] * len(graph.ops)
@@ -156,7 +156,7 @@ def _check_options(
         raise UsageError(f"scratch needs one list of sizes for each of the {len(graph.ops)} operators, none negative")
 
 
-def _planned(graph: Graph, io: Io) -> dict[int, None]:
+def placed_tensors(graph: Graph, io: Io = "in-arena") -> dict[int, None]:
     """Tensors that need arena bytes, in order of appearance: whatever is written or read, save constants and state.
 
     What is read and never written (the working memory of an Ethos-U command stream) counts as written by the caller.

@@ -20,6 +20,7 @@ from mcuprof.report.pieces import (
     sorted_findings,
     verdict_lines,
 )
+from mcuprof.report.split_front import split_section
 from mcuprof.report.table import Column, table
 from mcuprof.report.timeline import timeline
 from mcuprof.units import format_bytes, format_count
@@ -43,6 +44,7 @@ def block(page: Page, result: Result) -> list[Line]:
         arithmetic_section(page, result.arithmetic),
         exits_section(page, result.exits),
         npu_section(page, result.npu),
+        split_section(page, result.split),
     ]
     lines: list[Line] = []
     for section in sections:

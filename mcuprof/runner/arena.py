@@ -93,12 +93,15 @@ class _Arena:
         self.outside: dict[int, Array] = dict(program.constants)
         self.ledger = Ledger(self.graph, plan.order, self.place)
         self.dying: dict[int, list[int]] = {}
+        self.beginning: dict[int, list[int]] = {}
         if plan.views:
             self.dying = self.ledger.deaths(plan.order)
         else:
             for tensor, lifetime in enumerate(plan.lifetimes):
                 if lifetime is not None:
                     self.dying.setdefault(lifetime[1], []).append(tensor)
+                    self.beginning.setdefault(lifetime[0], []).append(tensor)
+        self.alive = set(self.beginning.get(-1, ()))
 
     def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
         values: dict[int, Array] = {**self.program.constants, **inputs}
@@ -110,6 +113,8 @@ class _Arena:
                 self.bury(position)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
+                if tensor not in self.ledger.marks:
+                    raise ModelError(f"output {self.name(tensor)} is never computed: no operator writes it")
                 self.claim(tensor, slice(None), "the caller")
         return values
 
@@ -202,6 +207,8 @@ class _Arena:
 
     def bury(self, position: int) -> None:
         """Poisons what has died at this position: whole tensors by the plan's word, or with views byte by byte."""
+        self.alive.update(self.beginning.get(position, ()))
+        self.alive.difference_update(self.dying.get(position, ()))
         for tensor in self.dying.get(position, ()):
             place, marks = self.place(tensor), self.ledger.marks.get(tensor)
             if place is None or marks is None:
@@ -210,19 +217,15 @@ class _Arena:
             if self.plan.views:
                 dead &= self.ledger.last[marks] <= position
             else:
-                for view in self.living(tensor, position):
+                for view in self.living(tensor):
                     dead &= ~np.isin(marks, view)
             self.bytes[place][dead] = POISON
             self.marks[place][dead] = NOBODY
 
-    def living(self, tensor: int, position: int) -> list[Marks]:
+    def living(self, tensor: int) -> list[Marks]:
         """Marks of tensors in the same place that live on: views of the dead one."""
         here = self.plan.offsets[tensor]
-        return [
-            self.ledger.marks[other]
-            for other, (offset, lifetime) in enumerate(zip(self.plan.offsets, self.plan.lifetimes, strict=True))
-            if other != tensor and offset == here and lifetime and lifetime[0] <= position < lifetime[1]
-        ]
+        return [self.ledger.marks[other] for other in sorted(self.alive) if self.plan.offsets[other] == here]
 
     def poison(self, place: slice) -> None:
         if place.stop > len(self.bytes):

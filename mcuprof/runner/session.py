@@ -40,14 +40,14 @@ class Session:
         self.state = self.program.initial_state()
         self.inferences = 0
 
-    def run(self, inputs: Given, keep: Keep = "outputs") -> Results:
+    def run(self, inputs: Given, keep: Keep = "all") -> Results:
         """One inference. `inputs`: arrays by input name, in input order, or the only one, in the model's own types.
 
         Raises UsageError for inputs that do not fit and PlanError when the plan breaks something.
         """
         return self.run_indexed(checked(self.graph, inputs), keep)
 
-    def run_indexed(self, inputs: dict[int, Array], keep: Keep = "outputs") -> Results:
+    def run_indexed(self, inputs: dict[int, Array], keep: Keep = "all") -> Results:
         """As `run`, for arrays by tensor index that are known to fit."""
         if self.plan is None:
             values = evaluate(self.program, inputs, self.state)
@@ -66,6 +66,9 @@ class Session:
         return Results(outputs, kept)
 
 
-def run(graph: Graph, inputs: Given, plan: Plan | None = None, keep: Keep = "outputs") -> Results:
-    """One inference from a fresh state: `Session(graph, plan).run(inputs, keep)`."""
+def run(graph: Graph, inputs: Given, plan: Plan | None = None, keep: Keep = "all") -> Results:
+    """One inference from a fresh state: `Session(graph, plan).run(inputs, keep)`.
+
+    `keep="all"` returns every computed tensor; `"outputs"` lets go of the others, which a large model may need.
+    """
     return Session(graph, plan).run(inputs, keep)

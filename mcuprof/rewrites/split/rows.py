@@ -66,11 +66,14 @@ class Stripe:
 
 def needed(rule: Rows, out: Span) -> Span:
     """The input rows that the output rows `out` (not empty) read; never empty."""
-    if not rule.spatial:
+    if rule.up > 1:
+        start, stop = out.start // rule.up, -(-out.stop // rule.up)
+    elif not rule.spatial:
         return out
-    before = rule.before if rule.pad is None else rule.pad[0]
-    start = out.start * rule.stride - before
-    stop = (out.stop - 1) * rule.stride - before + rule.span
+    else:
+        before = rule.before if rule.pad is None else rule.pad[0]
+        start = out.start * rule.stride - before
+        stop = (out.stop - 1) * rule.stride - before + rule.span
     start = np.minimum(np.maximum(start, 0), rule.in_rows - 1)
     return Span(start, np.maximum(np.minimum(stop, rule.in_rows), start + 1))
 
@@ -83,6 +86,8 @@ def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
     """
     if rule.pad is not None:
         return _padded(rule, given)
+    if rule.up > 1:
+        return Stripe(_enlarged(rule, given.extent), _enlarged(rule, given.valid)), given.extent.rows > 0
     here, right = given.extent, given.valid
     stride, span = rule.stride, rule.span
     rows = here.rows
@@ -104,6 +109,10 @@ def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
     high = np.where(right.stop == rule.in_rows, rule.out_rows, (right.stop - span + rule.before) // stride + 1)
     extent = Span(start, stop)
     return Stripe(extent, Span(low, high).within(extent)), good
+
+
+def _enlarged(rule: Rows, span: Span) -> Span:
+    return Span(span.start * rule.up, span.stop * rule.up)
 
 
 def _same(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
