@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from mcuprof.errors import UsageError
+from mcuprof.split_document import SplitFront
 
 SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
@@ -285,35 +286,6 @@ class Npu(msgspec.Struct, frozen=True):
     traffic: dict[str, int]
     basis: str
     operators: tuple[NpuOperator, ...]
-
-
-class SplitRegion(msgspec.Struct, frozen=True):
-    """Operators `first` … `last` run in `parts` parts: stripes of rows, or groups of channels."""
-
-    first: int
-    last: int
-    parts: int
-    of: Literal["rows", "channels"]
-
-
-class SplitPoint(msgspec.Struct, frozen=True):
-    """One way to split: the arena that it takes, for `work` more (a fraction of the model's MACs, copies weighed in).
-
-    `copied_bytes` are what SLICE moves; `ms` is without that and null where there is no data.
-    """
-
-    arena_bytes: int
-    work: float
-    copied_bytes: int
-    ms: float | None
-    regions: tuple[SplitRegion, ...]
-
-
-class SplitFront(msgspec.Struct, frozen=True):
-    """What `mcuprof plan --split` offers, the least work first; `ms_reason` says what `ms` lacks, null if nothing."""
-
-    points: tuple[SplitPoint, ...]
-    ms_reason: str | None
 
 
 class Where(msgspec.Struct, frozen=True):

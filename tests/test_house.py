@@ -18,6 +18,7 @@ FLOORS = {
     "limits": 1,
     "graph": 0,
     "document": 0,
+    "split_document": -1,
     "fit_document": 1,
     "ops": 1,
     "hardware": 1,
