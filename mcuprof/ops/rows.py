@@ -19,8 +19,9 @@ class Rows:
 
     `inputs` are the positions of the operands that are cut like the output; every other operand is read whole. Output
     row J reads input rows J·stride − before … J·stride − before + span − 1 (those that exist). `same`: the kernel works
-    out its padding from the rows it gets (TFLite SAME). `pad`: rows that the operator itself adds above and below
-    (PAD); `before` and `span` are 0 and 1 then. `up`: output rows made of each input row (nearest neighbour).
+    out its padding from the rows it gets (TFLite SAME). `pad`: rows that the operator is told to add above and below
+    (PAD, and windows with explicit pads): a stripe adds them at the true borders only; `before` is 0 then, and windows
+    are counted on the padded image. `up`: output rows made of each input row (nearest neighbour).
     """
 
     inputs: tuple[int, ...]
@@ -53,10 +54,14 @@ def window_rows(graph: Graph, op: Op) -> Rows | None:
     if op.text("layout", "NHWC") != "NHWC" or not (is_image(x) and is_image(out)):
         return None
     padding = op.text("padding", "VALID")
-    if padding not in ("SAME", "VALID") or any(i != ABSENT and not graph.tensors[i].is_constant for i in op.inputs[1:]):
+    if any(i != ABSENT and not graph.tensors[i].is_constant for i in op.inputs[1:]):
         return None
     w = window(graph, op)
     span = (w.kernel_h - 1) * w.dilation_h + 1
+    if padding == "EXPLICIT":
+        return Rows((0,), w.in_h, w.out_h, span, w.stride_h, pad=(w.pad_top, w.pad_bottom))
+    if padding not in ("SAME", "VALID"):
+        return None
     return Rows((0,), w.in_h, w.out_h, span, w.stride_h, w.pad_top, padding == "SAME")
 
 

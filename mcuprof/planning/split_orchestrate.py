@@ -89,7 +89,7 @@ def split_tflite(
     whole = plan_tflite(base, base_data, firmware, wishes, say, inputs)
     splitter = Splitter(base, firmware, wishes, say, total_macs(graph))
     front = tuple(front_points(splitter, limits.most_work))
-    point = _chosen(front, whole, limits, splitter)
+    point = chosen(front, whole.after.min_arena_bytes, limits, splitter)
     if point is None:
         steps = whole.steps
         if base is not graph:
@@ -107,9 +107,11 @@ def split_front(graph: Graph, firmware: Firmware, wishes: Wishes, say: Say = _si
     return tuple(front_points(Splitter(simplify(graph), firmware, wishes, say, total_macs(graph))))
 
 
-def _chosen(front: tuple[Point, ...], whole: Planned, limits: Limits, splitter: Splitter) -> Point | None:
-    """The point that the limits ask for; None for not to split. Raises PlanError where nothing fits."""
-    unsplit = whole.after.min_arena_bytes
+def chosen(front: tuple[Point, ...], unsplit: int, limits: Limits, splitter: Splitter) -> Point | None:
+    """The point that the limits ask for; None for not to split, which takes `unsplit` bytes.
+
+    Raises PlanError where nothing fits.
+    """
     smaller = [point for point in front if point.bytes < unsplit and point.choice.options]
     if limits.ram is None:
         return min(smaller, key=lambda point: (point.bytes, point.work), default=None)
@@ -134,8 +136,8 @@ def _unreached(limits: Limits, least: Point | None, unsplit: int, splitter: Spli
     tail = least.arena.tail.nbytes
     return (
         f"{best}{format_bytes(least.bytes)} at {100 * least.work:+.1f} % work; bound by "
-        f"{least.arena.head_bytes:,} B in use at operator {number} ({graph.ops[number].kind}) and {tail:,} B that the "
-        "interpreter keeps"
+        f"{least.arena.head_bytes:,} B in use at operator {number} ({graph.ops[number].kind})"
+        + (f" and {tail:,} B that the interpreter keeps" if tail else "")
     )
 
 

@@ -106,7 +106,7 @@ class Splitter:
             unsplit = memory.plan(
                 self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
             )
-            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, groups=True))
+            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, self.dealt))
         return list(found)
 
     def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:

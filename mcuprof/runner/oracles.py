@@ -167,6 +167,8 @@ class _OnnxRuntime:
         level = runtime.GraphOptimizationLevel
         integer = any(node.op_type.startswith("QLinear") or node.op_type in _INTEGER for node in model.graph.node)
         unsigned = integer and _mixes_signs(graph)
+        if unsigned:
+            _unshare(model)
         options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if unsigned else level.ORT_DISABLE_ALL
         options.add_session_config_entry("session.x64quantprecision", "1")
         options.intra_op_num_threads = 1
@@ -185,6 +187,22 @@ class _OnnxRuntime:
 
 
 _INTEGER = ("ConvInteger", "MatMulInteger")
+
+
+def _unshare(model: Any) -> None:
+    """Gives each integer operator weights of its own: that optimiser cannot turn the same ones twice."""
+    content = {proto.name: proto for proto in model.graph.initializer}
+    seen: set[str] = set()
+    for node in model.graph.node:
+        if not (node.op_type.startswith("QLinear") or node.op_type in (*_INTEGER, "QGemm")):
+            continue
+        for position, name in enumerate(node.input):
+            if name in seen and name in content:
+                copy = model.graph.initializer.add()
+                copy.CopyFrom(content[name])
+                copy.name = f"{name}/{len(model.graph.initializer)}"
+                node.input[position] = copy.name
+            seen.add(name)
 
 
 def _mixes_signs(graph: Graph) -> bool:

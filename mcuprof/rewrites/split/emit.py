@@ -42,9 +42,9 @@ class Split:
     channels: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
-def split(outline: Outline, options: Sequence[Option]) -> Split:
-    """The graph of `outline` with these regions (disjoint) cut into stripes."""
-    emitter = _Emitter(outline)
+def split(outline: Outline, options: Sequence[Option], most_joined: int = MAX_JOINED) -> Split:
+    """The graph of `outline` with these regions (disjoint) in stripes; joints take at most `most_joined` pieces."""
+    emitter = _Emitter(outline, most_joined)
     index = 0
     for option in sorted(options, key=lambda o: o.region.first):
         for number in range(index, option.region.first):
@@ -59,8 +59,8 @@ def split(outline: Outline, options: Sequence[Option]) -> Split:
 class _Emitter:
     """Lists under construction. Tensors of the original come in when they are first named."""
 
-    def __init__(self, outline: Outline) -> None:
-        self.outline, self.source = outline, outline.graph
+    def __init__(self, outline: Outline, most_joined: int) -> None:
+        self.outline, self.source, self.most_joined = outline, outline.graph, most_joined
         self.tensors: list[Tensor] = []
         self.place: dict[int, int] = {ABSENT: ABSENT}
         self.ops: list[Op] = []
@@ -157,8 +157,8 @@ class _Emitter:
 
     def joined(self, output: int, pieces: list[int]) -> None:
         """CONCATENATION of all pieces, of groups of them where there are too many."""
-        while len(pieces) > MAX_JOINED:
-            groups = -(-len(pieces) // MAX_JOINED)
+        while len(pieces) > self.most_joined:
+            groups = -(-len(pieces) // self.most_joined)
             size = -(-len(pieces) // groups)
             joined = []
             for start in range(0, len(pieces), size):
@@ -247,7 +247,10 @@ class _Stripe:
                     seen[tensor] = self.cropped(tensor, *self.rows(stripes.joined[index, tensor]))
             inputs.append(seen[tensor][0])
             held = seen[tensor][1:]
-        if rule.pad is not None:
+        if rule.pad is not None and "pads" in op.attributes:
+            (top, bottom), (_, left, _, right) = _borders(rule, held), op.integers("pads")
+            op = replace(op, attributes={**op.attributes, "pads": (top, left, bottom, right)})
+        elif rule.pad is not None:
             inputs[1] = self.paddings(index, rule, held)
         if rule.up > 1:
             inputs[1] = emitter.constant((rule.up * (held[1] - held[0]), emitter.source.output(op).shape[2]), (2,))
@@ -260,9 +263,8 @@ class _Stripe:
 
     def paddings(self, index: int, rule: Rows, held: tuple[int, int]) -> int:
         """PAD's amounts for rows `held` of its input: nothing is added at inner borders."""
-        assert rule.pad is not None
         amounts = self.emitter.source.input(self.emitter.source.ops[index], 1).array().reshape(-1, 2).copy()
-        amounts[1] = rule.pad[0] if held[0] == 0 else 0, rule.pad[1] if held[1] == rule.in_rows else 0
+        amounts[1] = _borders(rule, held)
         return self.emitter.constant(amounts.reshape(-1).tolist(), amounts.shape)
 
     def deliver(self, output: int) -> int:
@@ -301,6 +303,12 @@ def _dealt_constants(op: Op) -> list[tuple[int, int]]:
     """(weights and bias, the axis of their output channels)."""
     axes = (3 if op.kind == "DEPTHWISE_CONV_2D" else 0, 0)
     return list(zip(op.inputs[1:], axes, strict=False))
+
+
+def _borders(rule: Rows, held: tuple[int, int]) -> tuple[int, int]:
+    """The rows to add above and below rows `held` of the input: none at inner borders."""
+    assert rule.pad is not None
+    return rule.pad[0] if held[0] == 0 else 0, rule.pad[1] if held[1] == rule.in_rows else 0
 
 
 def _cut(tensor: Tensor, name: str, rows: int) -> Tensor:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.rewrites.split.options import COPY_MACS, Option, Tariff, pareto
-from mcuprof.rewrites.split.regions import JOINED, Outline, Region
+from mcuprof.rewrites.split.regions import Outline, Region
 
 MAX_GROUPS = 10  # inputs of TFLM's CONCATENATION
 MAX_CHAIN = 6  # operators
@@ -74,7 +74,7 @@ def _chains(outline: Outline, first: int) -> Iterator[Region]:
         region = outline.region(first, last)
         if not _goes_on(graph, op) or region is None:
             return
-        if graph.output(op).dtype in JOINED:
+        if graph.output(op).dtype in outline.copied:
             yield region
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mcuprof.rewrites.split.apart import cost_apart
 from mcuprof.rewrites.split.regions import Outline, Region
 from mcuprof.rewrites.split.rows import Ints
 from mcuprof.rewrites.split.stripes import cost, lay, wanted_rows
@@ -26,7 +27,8 @@ class Tariff:
     """What a firmware asks for per operator: bytes of tail, bytes of scratch; and per SLICE, CONCATENATION and tensor.
 
     `grains` are what offsets of views may be multiples of, the coarsest first. `channel_tail` is what of a
-    convolution's tail goes with each of its output channels (TFLM: an int32 multiplier and an int32 shift).
+    convolution's tail goes with each of its output channels (TFLM: an int32 multiplier and an int32 shift). `apart`: no
+    tensor lies on another, so slices, pieces and joints take memory of their own.
     """
 
     tail: tuple[int, ...]
@@ -35,6 +37,7 @@ class Tariff:
     concat_tail: int
     grains: tuple[int, ...] = (16,)
     channel_tail: int = 8
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def _with_crops(
     if not len(low):
         return
     stripes = lay(outline, region, crops, wanted, grain)
-    price = cost(outline, region, stripes, tariff.scratch, upward)
+    price = (cost_apart if tariff.apart else cost)(outline, region, stripes, tariff.scratch, upward)
     peak = np.full((count, count), _FAR)
     work = np.full((count, count), _FAR)
     slices = np.zeros((count, count), np.int64)

@@ -20,7 +20,6 @@ MAX_OUTPUTS = 2
 MAX_SIDES = 2
 # What TFLM's SLICE copies (kernels/slice.cc) and its CONCATENATION joins (kernels/concatenation.cc).
 SLICED = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
-JOINED = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,13 @@ class Region:
 
 
 class Outline:
-    """What a search asks of a graph again and again: row rules, lifetimes in file order, sizes of rows."""
+    """What a search asks of a graph again and again: row rules, lifetimes in file order, sizes of rows.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    `copied` are the types that the runtime's SLICE and CONCATENATION take.
+    """
+
+    def __init__(self, graph: Graph, copied: tuple[DType, ...] = SLICED) -> None:
+        self.graph, self.copied = graph, copied
         self.rules: tuple[Rows | None, ...] = tuple(row_rule(graph, op) for op in graph.ops)
         self.macs: tuple[int, ...] = tuple(macs(graph, op) for op in graph.ops)
         end = len(graph.ops)
@@ -133,8 +135,8 @@ class Outline:
         heights = min(self.height(output) for output in outputs)
         return (
             is_image(tensors[source])
-            and tensors[source].dtype in SLICED
-            and all(tensors[output].dtype in JOINED for output in outputs)
+            and tensors[source].dtype in self.copied
+            and all(tensors[output].dtype in self.copied for output in outputs)
             and heights > 1
         )
 
@@ -151,7 +153,7 @@ class Outline:
             open_.add(output)
             later = any(other > index for other in source_open)
             alone = open_ == {output} and not later and self._last_inside(output, last) > index
-            if alone and graph.tensors[output].dtype in SLICED:
+            if alone and graph.tensors[output].dtype in self.copied:
                 yield output
 
     def _cut_operands(self, index: int) -> list[int]:

@@ -66,15 +66,13 @@ class Stripe:
 
 def needed(rule: Rows, out: Span) -> Span:
     """The input rows that the output rows `out` (not empty) read; never empty."""
-    if rule.pad is not None:
-        start, stop = out.start - rule.pad[0], out.stop - rule.pad[0]
-    elif rule.up > 1:
-        start, stop = out.start // rule.up, -(-out.stop // rule.up)
-    elif not rule.spatial:
+    if rule.up > 1:
+        return Span(out.start // rule.up, -(-out.stop // rule.up))
+    if not rule.spatial:
         return out
-    else:
-        start = out.start * rule.stride - rule.before
-        stop = (out.stop - 1) * rule.stride - rule.before + rule.span
+    before = rule.before if rule.pad is None else rule.pad[0]
+    start = out.start * rule.stride - before
+    stop = (out.stop - 1) * rule.stride - before + rule.span
     start = np.minimum(np.maximum(start, 0), rule.in_rows - 1)
     return Span(start, np.maximum(np.minimum(stop, rule.in_rows), start + 1))
 
@@ -125,16 +123,20 @@ def _same(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
 
 
 def _padded(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
-    """PAD adds its rows at the true borders only; those rows are right wherever they are."""
+    """Rows are added at the true borders only, and are right wherever they are; windows go over the padded rows."""
     assert rule.pad is not None
-    here, right = given.extent, given.valid
-    above, height = rule.pad[0], rule.in_rows
+    (above, below), height, stride = rule.pad, rule.in_rows, rule.stride
 
-    def moved(span: Span) -> Span:
+    def padded(span: Span) -> Span:
         start = np.where(span.start == 0, 0, span.start + above)
-        return Span(start, np.where(span.stop == height, rule.out_rows, span.stop + above))
+        return Span(start, np.where(span.stop == height, above + height + below, span.stop + above))
 
-    return Stripe(moved(here), moved(right)), here.rows > 0
+    here, right = padded(given.extent), padded(given.valid)
+    start = here.start // stride
+    extent = Span(start, start + (here.rows - rule.span) // stride + 1)
+    valid = Span(-(-right.start // stride), (right.stop - rule.span) // stride + 1)
+    good = (here.start % stride == 0) & (extent.rows > 0) & (extent.stop <= rule.out_rows) & (given.extent.rows > 0)
+    return Stripe(extent, valid.within(extent)), good
 
 
 def join(stripes: list[Stripe]) -> Stripe:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcuprof.ops import total_macs
-from mcuprof.rewrites.split.groups import group_options
 from mcuprof.rewrites.split.options import Option, Tariff, options, pareto
 from mcuprof.rewrites.split.regions import Outline, Region, regions
 
@@ -47,15 +46,15 @@ def _silent(message: str) -> None:
 
 
 def front(
-    outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent, groups: bool = False
+    outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent, dealt: Sequence[Option] = ()
 ) -> list[Choice]:
     """Choices that no other beats in bytes and work, the least work first: that is to split nothing.
 
-    `footprints` are the bytes in use while each operator runs unsplit, scratch included. With `groups`, channel groups
-    are options too.
+    `footprints` are the bytes in use while each operator runs unsplit, scratch included. `dealt` are options in
+    channel groups, if any.
     """
     library = _library(outline, tariff, footprints, say)
-    for option in group_options(outline, tariff) if groups else []:
+    for option in dealt:
         key = option.region.first, option.region.last
         if option.peak < max(footprints[key[0] : key[1] + 1]):
             library[key] = pareto([*library.get(key, []), option])
