@@ -12,6 +12,7 @@ import msgspec
 
 from mcuprof.cost_document import Arithmetic, Bound, Energy, Exits
 from mcuprof.errors import UsageError
+from mcuprof.split_document import SplitFront
 
 SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
@@ -235,35 +236,6 @@ class Npu(msgspec.Struct, frozen=True):
     operators: tuple[NpuOperator, ...]
     clock_assumed: bool = False
     doubts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-
-
-class SplitRegion(msgspec.Struct, frozen=True):
-    """Operators `first` … `last` run in `parts` parts: stripes of rows, or groups of channels."""
-
-    first: int
-    last: int
-    parts: int
-    of: Literal["rows", "channels"]
-
-
-class SplitPoint(msgspec.Struct, frozen=True):
-    """One way to split: the arena that it takes, for `work` more (a fraction of the model's MACs, copies weighed in).
-
-    `copied_bytes` are what SLICE moves; `ms` is without that and null where there is no data.
-    """
-
-    arena_bytes: int
-    work: float
-    copied_bytes: int
-    ms: float | None
-    regions: tuple[SplitRegion, ...]
-
-
-class SplitFront(msgspec.Struct, frozen=True):
-    """What `mcuprof plan --split` offers, the least work first; `ms_reason` says what `ms` lacks, null if nothing."""
-
-    points: tuple[SplitPoint, ...]
-    ms_reason: str | None
 
 
 class Where(msgspec.Struct, frozen=True):

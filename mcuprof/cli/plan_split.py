@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     import argparse
 
     from mcuprof.cli.options import Request
-    from mcuprof.document import Result, SplitFront, SplitRegion
+    from mcuprof.document import Result
     from mcuprof.hardware.device import Device
     from mcuprof.planning.split_orchestrate import Limits, SplitPlanned
     from mcuprof.planning.splitting import Point
+    from mcuprof.split_document import SplitFront, SplitRegion
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -130,8 +131,8 @@ def _simplified(found: SplitPlanned) -> str:
 
 
 def _front(points: Sequence[Point], kernels: str, device: Device | None) -> SplitFront:
-    from mcuprof.document import SplitFront, SplitPoint
     from mcuprof.planning.split_time import split_time
+    from mcuprof.split_document import SplitFront, SplitPoint
 
     times = [split_time(point.split.graph, device, kernels) for point in points]
     rows = tuple(
@@ -147,7 +148,7 @@ def _front(points: Sequence[Point], kernels: str, device: Device | None) -> Spli
 
 
 def _regions(point: Point) -> tuple[SplitRegion, ...]:
-    from mcuprof.document import SplitRegion
+    from mcuprof.split_document import SplitRegion
 
     return tuple(
         SplitRegion(o.region.first, o.region.last, o.stripes, "channels" if o.channels else "rows")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mcuprof.document import SplitFront, SplitRegion
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import prose
 from mcuprof.report.table import Column, table
+from mcuprof.split_document import SplitFront, SplitRegion
 from mcuprof.units import format_ms
 
 BAR = 20

@@ -67,13 +67,12 @@ class Stripe:
 def needed(rule: Rows, out: Span) -> Span:
     """The input rows that the output rows `out` (not empty) read; never empty."""
     if rule.up > 1:
-        start, stop = out.start // rule.up, -(-out.stop // rule.up)
-    elif not rule.spatial:
+        return Span(out.start // rule.up, -(-out.stop // rule.up))
+    if not rule.spatial:
         return out
-    else:
-        before = rule.before if rule.pad is None else rule.pad[0]
-        start = out.start * rule.stride - before
-        stop = (out.stop - 1) * rule.stride - before + rule.span
+    before = rule.before if rule.pad is None else rule.pad[0]
+    start = out.start * rule.stride - before
+    stop = (out.stop - 1) * rule.stride - before + rule.span
     start = np.minimum(np.maximum(start, 0), rule.in_rows - 1)
     return Span(start, np.maximum(np.minimum(stop, rule.in_rows), start + 1))
 
