@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output
-from mcuprof.errors import McuprofError, ModelError, UsageError
+from mcuprof.errors import McuprofError, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import head, prose
 from mcuprof.report.split_front import FrontRow, front_lines
@@ -16,6 +17,7 @@ from mcuprof.units import format_bytes
 if TYPE_CHECKING:
     import argparse
 
+    from mcuprof.graph import Graph
     from mcuprof.hardware.device import Device
     from mcuprof.planning.split_orchestrate import Limits, SplitPlanned
     from mcuprof.planning.splitting import Point
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """--split and its limits."""
     group = parser.add_argument_group("split")
-    group.add_argument(
-        "--split", action="store_true", help="run hungry regions in stripes: exact, for some more work (.tflite)"
-    )
+    group.add_argument("--split", action="store_true", help="run hungry regions in stripes: exact, for some more work")
     group.add_argument("--max-ram", metavar="SIZE", help="the least work whose arena fits, such as 96K")
     group.add_argument("--max-work", metavar="PART", help="the smallest arena for so much more work (default: 5%%)")
 
@@ -94,8 +94,8 @@ def offered(page: Page, model: str, device_name: str | None, kernels: str | None
     from mcuprof.planning.split_orchestrate import split_front
 
     graph = read_model(model, {})
-    if graph.origin.format != "tflite":
-        raise ModelError(f"{model}: only .tflite models are split")
+    if graph.origin.format == "onnx":
+        return _offered_onnx(page, model, graph)
     device = None if device_name is None else load_target(device_name, None)
     library = kernels or (device.kernels if device else "reference")
     firmware = Firmware(library, device.core if device else None)
@@ -114,10 +114,25 @@ def offered(page: Page, model: str, device_name: str | None, kernels: str | None
     ]
 
 
+def _offered_onnx(page: Page, model: str, graph: Graph) -> list[Line]:
+    from mcuprof.cli.plan_onnx import front_rows
+    from mcuprof.planning.split_onnx import split_front_onnx
+
+    say = progress(model, verbose=False)
+    try:
+        points = split_front_onnx(graph, Path(model).read_bytes(), say)
+    except McuprofError as error:
+        raise type(error)(f"{model}: {error}") from None
+    finally:
+        say("")
+    title = "Split into stripes (mcuprof plan --split): least bytes of tensors against work"
+    return [line(Piece(title, "strong")), *front_lines(page, front_rows(points, None))]
+
+
 def _what(found: SplitPlanned) -> str:
     if found.point is None:
         return "not split: no stripes save anything within these limits; planned as without --split"
-    regions = _regions(found.point)
+    regions = regions_of(found.point)
     work = f"{100 * found.point.work:+.1f} % work"
     relies = found.point.allowed.name if found.point.plan.strategy != "none" else ""
     holds = f"its plan holds for {relies} kernels and the reference's" if relies else "its plan holds for any kernels"
@@ -141,7 +156,7 @@ def _rows(
         time = split_time(point.split.graph, device, kernels)
         reasons.append(time.reason)
         copied = copied or time.copied > 0
-        rows.append(FrontRow(point.bytes, point.work, time.ms, _regions(point), point is chosen))
+        rows.append(FrontRow(point.bytes, point.work, time.ms, regions_of(point), point is chosen))
     if device is None:
         return rows, ""
     if all(row.ms is None for row in rows):
@@ -149,7 +164,8 @@ def _rows(
     return rows, "ms without the copies of SLICE, which was counted on no core" if copied else ""
 
 
-def _regions(point: Point) -> str:
+def regions_of(point: Point) -> str:
+    """What a point splits: operators × stripes."""
     parts = [
         f"{option.region.first}-{option.region.last}×{option.stripes}"
         if option.region.first != option.region.last

@@ -87,6 +87,14 @@ def split_onnx(
     return OnnxSplit(found, written, point, before, plan, front, tuple(steps))
 
 
+def split_front_onnx(graph: Graph, data: bytes, say: Say = _silent) -> tuple[Point, ...]:
+    """What there is to choose from, without any limit; nothing is proven or written. Raises ModelError."""
+    model = parse(data)
+    if reason := refusal(model, graph):
+        raise ModelError(f"cannot be split: {reason}")
+    return tuple(front_points(tensor_splitter(graph, Nodes(model, graph), say)))
+
+
 def emitted(model: object, nodes: Nodes, point: Point) -> bytes:
     """The file of a point: `model` is what `readers.onnx.load.parse` gives, `nodes` its nodes."""
     return striped(model, nodes, point.split.graph, point.split.origins, point.split.tensors)

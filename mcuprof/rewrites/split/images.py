@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from mcuprof.graph import ABSENT, Graph, Op, Shape, Tensor
+from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.ops.activation import POINTWISE
 from mcuprof.ops.elementwise import ELEMENTWISE
 from mcuprof.ops.geometry import window
@@ -41,13 +41,12 @@ def can_divide(graph: Graph, op: Op) -> bool:
         return False
     out = graph.output(op)
     operands = [graph.tensors[index] for index in op.inputs if index != ABSENT]
-    return all(
-        x.shape == out.shape or ((x.is_constant or len(x.shape) == 4) and _height(x.shape) == 1) for x in operands
-    )
+    return all(x.shape == out.shape or _read_whole(x) for x in operands)
 
 
-def _height(shape: Shape) -> int:
-    return shape[-2] if len(shape) > 1 else 1
+def _read_whole(tensor: Tensor) -> bool:
+    height = tensor.shape[-2] if len(tensor.shape) > 1 else 1
+    return height == 1 and (tensor.is_constant or len(tensor.shape) == 4)
 
 
 def _tensor(tensor: Tensor) -> Tensor:
