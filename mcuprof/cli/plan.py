@@ -43,11 +43,10 @@ def run(arguments: list[str]) -> int:
             if is_onnx and options.prune_dead:
                 raise UsageError("--prune-dead writes .tflite models only")
             outcome, pruned = (None, None) if is_onnx else _tflite(job)
-            lines += (
-                plan_onnx.reordered(page, job, _bytes(job.model))
-                if is_onnx
-                else plan_text.report(page, job, outcome, pruned)
-            )
+            if is_onnx:
+                lines += plan_onnx.reordered(page, job, _bytes(job.model))
+            else:
+                lines += plan_text.report(page, job, outcome, pruned)
             planned.append(outcome)
         except McuprofError as error:
             raise type(error)(f"{job.model}: {error}") from None

@@ -106,7 +106,11 @@ def tensor_splitter(graph: Graph, nodes: Nodes, say: Say = _silent) -> TensorSpl
     divisible = {index for index, reason in reasons.items() if not reason}
     if not divisible:
         first = next(iter(reasons.items()), None)
-        why = "it has no image" if first is None else f"operator {first[0]} ({graph.ops[first[0]].source}): {first[1]}"
+        why = (
+            "none makes an image"
+            if first is None
+            else f"operator {first[0]} ({graph.ops[first[0]].source}): {first[1]}"
+        )
         raise ModelError(f"cannot be split: no operator can be run on rows of its input ({why})")
     image = image_of(graph, divisible)
     return TensorSplitter(image, _Tensors("reference"), Wishes("as-is", "none"), say, total_macs(graph))
