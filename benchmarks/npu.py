@@ -16,13 +16,13 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.table import table, write
-from mcuprof.cost import NoData
-from mcuprof.cost.npu import NpuEstimate, estimate, machine
+from mcuprof.costs import NoData
+from mcuprof.costs.npu import NpuEstimate, estimate, machine
 from mcuprof.graph import Graph
 from mcuprof.hardware import database_path, load_accelerator
 from mcuprof.readers import read
 from tests.corpus import MODELS, models
-from tests.cost.npu.vela import FILES, estimated, rows
+from tests.costs.npu.vela import FILES, estimated, rows
 
 LIVE = (
     ("ethos-u55-128", "Ethos_U55_High_End_Embedded", "Shared_Sram"),

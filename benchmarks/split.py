@@ -147,4 +147,4 @@ def _cell(row: Row, point: Point | None) -> str:
 
 def _stripes(point: Point | None) -> str:
     options = point.choice.options if point else ()
-    return ", ".join(f"{o.region.first}-{o.region.last}×{o.stripes}" for o in options) or "–"
+    return ", ".join(f"{o.region.first}-{o.region.last}×{o.stripes}{'c' if o.channels else ''}" for o in options) or "–"

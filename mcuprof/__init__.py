@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mcuprof.readers import read as load
     from mcuprof.runner import run
     from mcuprof.runner.verify import verify
-    from mcuprof.search import cost_batch, cost_from_layers
+    from mcuprof.search import cost, cost_batch, cost_from_layers
 
 __all__ = [
     "Limits",
@@ -33,6 +33,7 @@ __all__ = [
     "__version__",
     "analyze",
     "check",
+    "cost",
     "cost_batch",
     "cost_from_layers",
     "device",
@@ -48,6 +49,7 @@ _HOMES = {
     "analyze": ("mcuprof.analysis", "analyze"),
     "Limits": ("mcuprof.budgets", "Limits"),
     "check": ("mcuprof.budgets", "check"),
+    "cost": ("mcuprof.search", "cost"),
     "cost_batch": ("mcuprof.search", "cost_batch"),
     "cost_from_layers": ("mcuprof.search", "cost_from_layers"),
     "device": ("mcuprof.hardware", "load_device"),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcuprof import cost
-from mcuprof.cost.calibrate import Fit, Prior, Run, Step, calibration, predicted_cycles, prior, refit
-from mcuprof.cost.runs import Measured
+from mcuprof import costs
+from mcuprof.costs.calibrate import Fit, Prior, Run, Step, calibration, predicted_cycles, prior, refit
+from mcuprof.costs.cycles import anchor
+from mcuprof.costs.runs import Measured
 from mcuprof.errors import UsageError
 from mcuprof.graph import Graph
 from mcuprof.hardware import Calibration, Device
@@ -97,7 +98,7 @@ class _Matching:
     def __init__(self, device: Device, read_model: ReadModel, kernels: str, clock: int, tick: int) -> None:
         self.device, self.read_model, self.kernels = device, read_model, kernels
         self.clock, self.tick = clock, tick
-        self.known: dict[str, tuple[Graph, cost.Work]] = {}
+        self.known: dict[str, tuple[Graph, costs.Work]] = {}
 
     def runs(self, measured: Sequence[Measured], model: str | None) -> list[Run]:
         found: list[Run] = []
@@ -123,20 +124,20 @@ class _Matching:
             raise UsageError(f"{each.place}: which model? Add a column model, or --model MODEL")
         return model
 
-    def model(self, name: str, place: str) -> tuple[Graph, cost.Work]:
+    def model(self, name: str, place: str) -> tuple[Graph, costs.Work]:
         if name not in self.known:
             graph = self.read_model(name)
-            work = cost.work(graph, self.device.core, runtime="tflm", kernels=self.kernels)
-            if isinstance(work, cost.NoData):
+            work = costs.work(graph, self.device.core, runtime="tflm", kernels=self.kernels)
+            if isinstance(work, costs.NoData):
                 raise UsageError(f"{place}: nothing to relate the times to: {work.reason}")
             self.known[name] = graph, work
         return self.known[name]
 
     def whole(self, name: str, each: Measured) -> Run:
         _, work = self.model(name, each.place)
-        if isinstance(work.instructions, cost.NoData):
+        if isinstance(work.instructions, costs.NoData):
             raise UsageError(f"{each.place}: {name}: {work.instructions.reason}")
-        return Run(name, self.cycles(each), _steps(work), round(work.book.per_inference), each.place)
+        return Run(name, self.cycles(each), _steps(work), work.per_inference, each.place)
 
     def listed(self, name: str, rows: Sequence[Measured]) -> Run:
         """Rows that name operators; several rows of one operator are averaged."""
@@ -197,13 +198,20 @@ class _Matching:
         return each.value * scale[each.unit]
 
 
-def _steps(work: cost.Work) -> tuple[Step, ...]:
-    return tuple(Step(one.kernel, one.instructions or 0) for one in work.counts)
+def _steps(work: costs.Work) -> tuple[Step, ...]:
+    """Every operator with its instructions as the published latencies of this core weigh them."""
+    published = anchor(work.core.id, work.kernels, work.runtime)
+    if isinstance(published, str):
+        return tuple(Step(one.kernel, one.instructions or 0) for one in work.counts)
+    return tuple(
+        Step(one.kernel, published.weighed(one.kernel, one.instructions or 0, weights))
+        for one, weights in zip(work.counts, work.weight_bytes, strict=True)
+    )
 
 
-def _of_operators(name: str, work: cost.Work, cycles: Mapping[int, float], place: str) -> Run:
-    counts = work.counts
-    steps = tuple(Step(counts[i].kernel, counts[i].instructions or 0, cycles[i]) for i in sorted(cycles))
+def _of_operators(name: str, work: costs.Work, cycles: Mapping[int, float], place: str) -> Run:
+    every = _steps(work)
+    steps = tuple(Step(every[i].kernel, every[i].instructions, cycles[i]) for i in sorted(cycles))
     return Run(name, sum(cycles.values()), steps, place=place)
 
 

@@ -111,9 +111,10 @@ def test_the_figures_of_trust_are_those_of_the_validation() -> None:
     )
     medians, worst = ([float(row[at].strip(" %")) for row in instructions] for at in (4, 6))
     assert f"median error is {min(medians):.1f} % to {max(medians):.1f} %, the worst {max(worst):.0f} %" in trust
-    assert f"{sum(int(row[2]) for row in cycles)} of them" in trust
-    for here, elsewhere in {tuple(re.findall(r"\d\.\d+", row[9])) for row in cycles}:
-        assert f"a factor of {here} up and down" in trust and f"another clock, {elsewhere}." in trust
+    assert f"{sum(int(row[3]) for row in cycles)} of them in {len(cycles)} pairs" in trust
+    every, many = re.findall(r"^- (?:all pairs|pairs of nine .*?): \d+ rows, median ([\d.]+)%", tables[1], re.MULTILINE)
+    assert f"median error is {every} %, and {many} % where" in trust
+    assert f"holds {re.findall('band holds ([0-9]+)%', tables[1])[0]} % of them" in trust
 
 
 def test_a_page_that_lies_is_found_out() -> None:

@@ -26,7 +26,7 @@ FLOORS = {
     "readers": 2,
     "memory": 2,
     "runtimes": 2,
-    "cost": 3,
+    "costs": 3,
     "runner": 3,
     "rewrites": 3,
     "writers": 3,
@@ -55,6 +55,8 @@ HEAVY = (
     "sklearn",
     "matplotlib",
 )
+# Parts of what a check of a usual .tflite file can do without: a NumPy that somebody touched, the generated schema.
+NEEDLESS = ("numpy.linalg", "tflite", "flatbuffers")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -113,7 +115,7 @@ def test_checking_a_tflite_file_imports_nothing_heavy() -> None:
         "import sys\n"
         "from mcuprof.cli import main\n"
         f"assert main(['check', {str(sample)!r}, '-d', 'nucleo-l4r5zi', '-q']) == 0\n"
-        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))\n"
+        f"print(sorted(set({(*HEAVY, *NEEDLESS)!r}) & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")

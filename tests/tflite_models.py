@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 import tflite
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
+_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "int4": 17}
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class O:  # noqa: E742
     outputs: Sequence[int]
     options: str = ""
     fields: Mapping[str, Any] | None = None
+    version: int = 1
 
 
 def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
@@ -54,7 +55,7 @@ def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs
         add(b, part)
     tflite.SubGraphAddName(b, name)
     graphs = _offsets(b, [tflite.SubGraphEnd(b)])
-    codes = _offsets(b, [_code(b, op.kind) for op in ops])
+    codes = _offsets(b, [_code(b, op.kind, op.version) for op in ops])
     description = b.CreateString("test")
     held = _offsets(b, buffers)
     tflite.ModelStart(b)
@@ -79,7 +80,7 @@ def _tensor(b: Any, buffers: list[int], tensor: T, index: int) -> int:
     at = 0
     if tensor.data is not None:
         at = len(buffers)
-        buffers.append(_buffer(b, np.ascontiguousarray(tensor.data, tensor.dtype).tobytes()))
+        buffers.append(_buffer(b, _packed(tensor)))
     quantization = None
     if tensor.scale:
         scale = b.CreateNumpyVector(np.array(tensor.scale, np.float32))
@@ -101,6 +102,15 @@ def _tensor(b: Any, buffers: list[int], tensor: T, index: int) -> int:
     return int(tflite.TensorEnd(b))
 
 
+def _packed(tensor: T) -> bytes:
+    """The bytes of the buffer; two 4-bit integers share one, the first in the lower half."""
+    if tensor.dtype != "int4":
+        return np.ascontiguousarray(tensor.data, tensor.dtype).tobytes()
+    nibbles = np.asarray(tensor.data, np.uint8).reshape(-1) & 15
+    nibbles = np.append(nibbles, np.zeros(nibbles.size % 2, np.uint8)).reshape(-1, 2)
+    return np.asarray(nibbles[:, 0] | nibbles[:, 1] << 4, np.uint8).tobytes()
+
+
 def _operator(b: Any, op: O, number: int) -> int:
     options = None
     if op.options:
@@ -119,12 +129,12 @@ def _operator(b: Any, op: O, number: int) -> int:
     return int(tflite.OperatorEnd(b))
 
 
-def _code(b: Any, kind: str) -> int:
+def _code(b: Any, kind: str, version: int) -> int:
     code = getattr(tflite.BuiltinOperator, kind)
     tflite.OperatorCodeStart(b)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
     tflite.OperatorCodeAddBuiltinCode(b, code)
-    tflite.OperatorCodeAddVersion(b, 1)
+    tflite.OperatorCodeAddVersion(b, version)
     return int(tflite.OperatorCodeEnd(b))
 
 

@@ -17,7 +17,7 @@ from statistics import median
 from fitting import Law, fit
 from tables import Row, counted_kernels, counted_operators, table
 
-from mcuprof.cost.kernels import UNTYPED
+from mcuprof.costs.kernels import UNTYPED
 
 # Below this many groups of models a class also learns from kernels counted alone.
 _ENOUGH_GROUPS = 10
@@ -120,7 +120,7 @@ def _may_borrow(kernel: str, kernels: str, core: str) -> bool:
     if kernel.endswith("f32") or "_f32_" in kernel:
         return core == "m0plus"  # same core, same soft float; the Cortex-M4 counts are with its FPU
     if core == "rv32imc":  # its reference kernels are its own, the rest is Arm's count of the same C code
-        return kernels == "espnn" or not kernel.startswith((*_LIBRARY, "transpose_conv"))
+        return kernels == "espnn" or kernel == "softmax_s8" or not kernel.startswith((*_LIBRARY, "transpose_conv"))
     if kernels == "ref":
         return True
     if kernel.startswith(_COPIES) and core == "m0plus":

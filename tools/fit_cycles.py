@@ -1,272 +1,259 @@
 """Writes cycles per instruction, with bands, to `device_db/kernels/cycles.toml`, and the measurements they come from.
 
-Run by tools/fit.py, after fit_kernels.
-
-cycles = cpi · (instructions + e · operators). `cpi` is fitted per core and kernel set. `e`, what starting an operator
-costs beyond its instructions (cold caches and prefetch), needs networks of all sizes: it is fitted on the Cortex-M4
-and used for the other cores, except where a core's own fit predicts its held-out models better.
+Run by tools/fit.py, after fit_kernels. `rates.py` fits all systems together; here every network is held out once with
+all that is nearly the same (leave-one-model-out), every board where its pair has others (leave-one-board-out), and the
+bands are made of those errors.
 """
 
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, log
 
 import numpy as np
-from tables import ROOT, SHARED, layer_graph, table
+from latency_rows import Measured, Pair, measurements
+from rates import CALL, CALL_INSTRUCTIONS, SHARES, START, START_INSTRUCTIONS, WEIGHTS, Rates, fit
+from tables import ROOT
 
-from mcuprof.cost.laws import instructions
-from mcuprof.graph import Graph
-from mcuprof.readers import read
-
-_MLPERF = {
-    "ad": "mlperf_ad01_int8.tflite",
-    "kws": "mlperf_kws_int8.tflite",
-    "ic": "mlperf_ic_resnet8_int8.tflite",
-    "vww": "mlperf_vww_mbv1_int8.tflite",
-}
-_EDGEMARK = {"TinyMLPerf_AE": "ad", "TinyMLPerf_DS_CNN": "kws", "TinyMLPerf_ResNet": "ic", "TinyMLPerf_MBNet": "vww"}
-# (round, submitter, board in the table) → (core, device id, build). Current CMSIS-NN kernels only: TFLM 2.3.1 (v0.5)
-# has older ones, Skymizer's are the legacy q7 kernels, Krai and cTuning repeat OctoML's binaries.
-_SUBMISSIONS = {
-    ("v1.0", "OctoML", "NUCLEO-L4R5ZI"): ("cortex-m4", "stm32l4r5zi", "microTVM + CMSIS-NN"),
-    ("v1.0", "OctoML", "nRF5340 DK"): ("cortex-m33", "nrf5340", "microTVM + CMSIS-NN"),
-    ("v1.2", "Renesas", "EK-RA8D1"): ("cortex-m85", "ra8d1", "TFLM + CMSIS-NN"),
-}
-# The part's maximum; its source prints none.
-_TINYENGINE_HZ = 480_000_000
-_TINYENGINE_FILES = {"mcunet-vww1": "file:mit-han-lab/tinyengine:assets/vww.tflite"}
 _COVERAGE = 0.9
+# With fewer held-out errors than this their rank says nothing: then what other pairs as small get wrong counts too.
+_ENOUGH = 9
 _COLUMNS = (
-    *("core", "kernels", "board", "build", "model", "variant", "clock_hz", "ms", "instructions", "operators", "source"),
+    *("runtime", "kernels", "core", "board", "model", "variant", "clock_hz", "ms", "predicted_ms", "held_out_ms"),
+    *("band", "instructions", "weighed", "operators", "source"),
 )
+_HEADER = """\
+# Cycles per instruction, from published latencies. Written by tools/fit_cycles.py; do not edit.
+# cycles = board x cpi x (sum of share x instructions + per_operator x operators + per_inference
+#          + per_weight_byte x bytes of weights); board is 1 for one that was not measured.
+# The instructions are those of the kernels named in `work`; where these stand in for the pair's own, `rough` is true.
+# The band is a factor: measured / predicted of models that the fit had not seen lies in [1/band, band] (90 %).
+# band_elsewhere is for boards (and clocks) that were not measured: band x the error of a board predicted from others.
+"""
+_NOTES = {
+    ("tflm", "cmsis-nn", "cortex-m4"): "TFLM and microTVM call the same kernels; flash at 5 wait states",
+    ("tflm", "cmsis-nn", "cortex-m33"): "microTVM, which calls the same kernels; flash cache on",
+    ("tflm", "cmsis-nn", "cortex-m7"): "480 MHz, the part's maximum, is assumed: the source prints no clock",
+    ("tflm", "cmsis-nn", "cortex-m85"): "instructions are those counted on Cortex-M55, which runs the same code",
+    ("tflm", "reference", "cortex-m7"): "480 MHz is assumed; a build with assertions on by its speed, NDEBUG is faster",
+    ("tflm", "reference", "rv32imac"): "TFLM 2.3.1",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One published latency. `model` is the group that is held out together; `instructions` are modelled."""
+class Check:
+    """Held-out errors of one pair, ln(measured / predicted), by row; `boards` of boards predicted from others."""
 
-    core: str
-    board: str
-    build: str
-    model: str
-    variant: str
-    clock_hz: int
-    ms: float
-    instructions: int
-    operators: int
-    source: str
-
-    @property
-    def cycles(self) -> float:
-        """Measured cycles at the stated clock."""
-        return self.ms * self.clock_hz / 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """Fit of one core: logarithmic errors of held-out models, and the band for the measured board."""
-
-    cpi: float
-    extra: float
-    errors: tuple[float, ...]
+    rows: tuple[Measured, ...]
+    models: tuple[float, ...]
+    boards: tuple[float, ...]
     band: float
-    covered: float
+    inside: float
 
 
-def measurements() -> list[Measured]:
-    """All usable rows: TFLM or microTVM with current CMSIS-NN, a network whose every operator has a cost law."""
-    found = [*_mlperf(), *_edgemark(), *_tinyengine()]
-    return sorted(found, key=lambda row: (row.core, row.board, row.build, row.model, row.variant))
-
-
-def _mlperf() -> Iterable[Measured]:
-    for row in table("mlperf_tiny.csv"):
-        place = _SUBMISSIONS.get((row["round"], row["submitter"], row["board"]))
-        wanted = row["benchmark"] in _MLPERF and row["precision"] == "int8" and "CMSIS-NN" in row["framework"]
-        if place and wanted and row["division"] == "closed":
-            graph = read(SHARED / "models" / _MLPERF[row["benchmark"]])
-            source = f"MLPerf Tiny {row['round']} {row['submitter']}"
-            clock = int(float(row["clock_mhz"]) * 1e6)
-            yield from _row(graph, *place, row["benchmark"], "int8", clock, float(row["latency_ms"]), source)
-
-
-def _edgemark() -> Iterable[Measured]:
-    variants = {"int8": "int8", "int8 (float32 I/O)": "int8f"}
-    for row in table("measured.csv"):
-        ours = row["source"] == "Black3rror/EdgeMark" and row["core"] == "Cortex-M4" and "CMSIS-NN" in row["runtime"]
-        if not ours or row["precision"] not in variants or "; -O3, FPU;" not in f"; {row['note'].split('; ', 1)[1]}":
-            continue
-        variant, name = variants[row["precision"]], row["model"]
-        known = _EDGEMARK.get(name)
-        graph = read(SHARED / "models" / _MLPERF[known]) if known else layer_graph(f"edgemark:{name}:{variant}")
-        place = ("cortex-m4", "stm32l4r5zi", "EdgeMark TFLM + CMSIS-NN")
-        clock = int(float(row["clock_mhz"]) * 1e6)
-        if graph is not None:
-            yield from _row(graph, *place, known or name, variant, clock, float(row["latency_ms"]), "EdgeMark")
-
-
-def _tinyengine() -> Iterable[Measured]:
-    for row in table("measured.csv"):
-        if row["source"] != "mit-han-lab/tinyengine" or "CMSIS-NN" not in row["runtime"] or not row["latency_ms"]:
-            continue
-        name = row["model"]
-        graph = layer_graph(_TINYENGINE_FILES.get(name, f"mcunet:{name}"))
-        place = ("cortex-m7", "stm32h743zi", "TFLM + CMSIS-NN 011bf32")
-        if graph is not None:
-            yield from _row(graph, *place, name, "int8", _TINYENGINE_HZ, float(row["latency_ms"]), "TinyEngine README")
-
-
-def _row(
-    graph: Graph, core: str, board: str, build: str, model: str, variant: str, clock: int, ms: float, source: str
-) -> Iterable[Measured]:
-    counted = instructions(graph, core, "cmsis-nn")
-    if isinstance(counted, int):
-        yield Measured(core, board, build, model, variant, clock, ms, counted, len(graph.ops), source)
-
-
-def fit_cpi(rows: Sequence[Measured], extra: float) -> float:
-    """Geometric mean over models of measured cycles per (instruction + extra per operator)."""
-    by_model: dict[str, list[float]] = {}
-    for row in rows:
-        by_model.setdefault(row.model, []).append(log(row.cycles / (row.instructions + extra * row.operators)))
-    return exp(float(np.mean([np.mean(values) for values in by_model.values()])))
-
-
-def fit_extra(rows: Sequence[Measured]) -> float:
-    """The `e` with the least squared logarithmic error."""
-    grid = (*range(0, 2000, 25), *range(2000, 20001, 500))
-    return float(min(grid, key=lambda extra: sum(error**2 for error in _errors(rows, fit_cpi(rows, extra), extra))))
-
-
-def _errors(rows: Sequence[Measured], cpi: float, extra: float) -> list[float]:
-    return [log(row.cycles / (cpi * (row.instructions + extra * row.operators))) for row in rows]
-
-
-def held_out(rows: Sequence[Measured], extra: float | None) -> list[float]:
-    """ln(measured / predicted) of every row, each model predicted without itself; `extra` None refits it too."""
-    errors: list[float] = []
-    for model in sorted({row.model for row in rows}):
-        rest = [row for row in rows if row.model != model]
-        e = fit_extra(rest) if extra is None else extra
-        errors += _errors([row for row in rows if row.model == model], fit_cpi(rest, e), e)
+def hold_out(rows: Sequence[Measured], full: Rates) -> dict[int, float]:
+    """Row index → error, predicted by the fit without its group of models; absent where its pair has no other."""
+    errors = {}
+    for group in sorted({row.group for row in rows}):
+        rest = [row for row in rows if row.group != group]
+        known, rates = {row.pair for row in rest}, fit(rest, near=full)
+        for index, row in enumerate(rows):
+            if row.group == group and row.pair in known:
+                errors[index] = log(row.cycles / rates.cycles(row))
     return errors
 
 
-def band(errors: Sequence[float], least: float) -> float:
-    """Half-width in ln such that a new row is inside with 90 % (split-conformal rank), from held-out errors.
+def hold_out_boards(rows: Sequence[Measured], full: Rates) -> dict[int, float]:
+    """Row index → error, predicted by the fit without its board, for pairs with rows of another board."""
+    errors = {}
+    boards: dict[Pair, set[str]] = defaultdict(set)
+    for row in rows:
+        boards[row.pair].add(row.board)
+    for board in sorted({row.board for row in rows if len(boards[row.pair]) > 1}):
+        rest = [row for row in rows if row.board != board]
+        rates = fit(rest, near=full)
+        for index, row in enumerate(rows):
+            if row.board == board and len(boards[row.pair]) > 1:
+                errors[index] = log(row.cycles / rates.cycles(row))
+    return errors
 
-    With fewer than nine errors that rank does not exist: then it is the worst error times 1.5, and at least `least`.
-    """
+
+def quantile(errors: Iterable[float]) -> float:
+    """The size that a new error stays below with 90 % (split-conformal rank; the largest where there are too few)."""
     sizes = sorted(abs(error) for error in errors)
-    rank = ceil((len(sizes) + 1) * _COVERAGE)
-    return sizes[rank - 1] if rank <= len(sizes) else max(least, 1.5 * sizes[-1])
+    return sizes[min(len(sizes), ceil((len(sizes) + 1) * _COVERAGE)) - 1] if sizes else 0.0
 
 
-def anchor(rows: Sequence[Measured], extra: float, least: float) -> Anchor:
-    """The fit of one core and how often its band, made without the model in question, held that model."""
-    given, own = held_out(rows, extra), held_out(rows, None)
-    refit = np.mean(np.abs(own)) < 0.9 * np.mean(np.abs(given)) or extra == fit_extra(rows)
-    hits = []
-    for model in sorted({row.model for row in rows}):
-        rest = [row for row in rows if row.model != model]
-        e = fit_extra(rest) if refit else extra
-        if len({row.model for row in rest}) > 1:
-            width = band(held_out(rest, None if refit else extra), least)
-            mine = [row for row in rows if row.model == model]
-            hits += [abs(error) <= width for error in _errors(mine, fit_cpi(rest, e), e)]
-    errors = own if refit else given
-    e = fit_extra(rows) if refit else extra
-    return Anchor(fit_cpi(rows, e), e, tuple(errors), band(errors, least), float(np.mean(hits)))
+def width(mine: Sequence[float], small: Sequence[float]) -> float:
+    """Half of the band in ln: rank of the pair's errors; with fewer than nine at least that of small pairs like it."""
+    if len(mine) >= _ENOUGH:
+        return quantile(mine)
+    return max([quantile(small), *(abs(error) for error in mine)])
 
 
-def other_board(rows: Sequence[Measured], extra: float) -> float:
-    """|ln| error of a board predicted from another one of the same class: Cortex-M4 L4R5 and Cortex-M33 nRF5340."""
-    a = [row for row in rows if row.core == "cortex-m4"]
-    b = [row for row in rows if row.core == "cortex-m33"]
-    return abs(log(fit_cpi(a, extra) / fit_cpi(b, extra)))
+def checks(rows: Sequence[Measured], models: Mapping[int, float], boards: Mapping[int, float]) -> dict[Pair, Check]:
+    """Errors and band per pair. `inside` is how often a band made without a group of models held it."""
+    by_pair: dict[Pair, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_pair[row.pair].append(index)
+    tested = {pair: [index for index in mine if index in models] for pair, mine in by_pair.items()}
+    few = {pair for pair, mine in tested.items() if len(mine) < _ENOUGH}
+    found = {}
+    for pair, mine in by_pair.items():
+        hits = []
+        like = [other for other in few if other[0] == pair[0]]
+        small = [index for other in like for index in tested[other]]
+        if len(small) < _ENOUGH:
+            small = [index for other in few for index in tested[other]]
+        for index in tested[pair]:
+            group = rows[index].group
+            own = [models[other] for other in tested[pair] if rows[other].group != group]
+            rest = [models[other] for other in small if rows[other].group != group]
+            if own:
+                hits.append(abs(models[index]) <= width(own, rest))
+        found[pair] = Check(
+            tuple(rows[index] for index in mine),
+            tuple(models[index] for index in tested[pair]),
+            tuple(boards[index] for index in mine if index in boards),
+            width([models[index] for index in tested[pair]], [models[index] for index in small]),
+            float(np.mean(hits)) if hits else float("nan"),
+        )
+    return found
 
 
-_HEADER = """\
-# Cycles per instruction, from published latencies. Written by tools/fit_cycles.py; do not edit.
-# cycles = cpi x (instructions + instructions_per_operator x operators).
-# The band is a factor: measured / predicted of models that the fit had not seen lies in [1/band, band] (90 %). With
-# fewer than nine rows it is the worst held-out error times 1.5, and at least the band of the Cortex-M4.
-# band_elsewhere is for boards (and clocks) that were not measured: band x the error of predicting one board from
-# another. `boards` are the measured ones with their clock.
-"""
-
-_NOTES = {
-    "cortex-m4": "EdgeMark and OctoML on one board; flash at 5 wait states",
-    "cortex-m33": "one board, four models; flash cache on",
-    "cortex-m7": "the source prints no clock: 480 MHz, the part's maximum, is assumed, so cycles may be too high",
-    "cortex-m85": "one board, four models; instructions are those counted on Cortex-M55, which runs the same code",
-}
+def elsewhere(rows: Sequence[Measured], boards: Mapping[int, float]) -> float:
+    """How far a whole board is off when predicted from others, in ln (90 %): the mean over its rows counts."""
+    means: dict[tuple[Pair, str], list[float]] = defaultdict(list)
+    for index, error in boards.items():
+        means[rows[index].pair, rows[index].board].append(error)
+    return quantile(float(np.mean(errors)) for errors in means.values())
 
 
-def render(anchors: Mapping[str, Anchor], rows: Sequence[Measured], elsewhere: float) -> str:
-    """The TOML file."""
+def render(found: Mapping[Pair, Check], rates: Rates, other: float) -> str:
+    """The TOML file. Pairs of which no model could be held out are left out: nothing says how wrong they are."""
     lines = [_HEADER]
-    for core, found in anchors.items():
-        mine = [row for row in rows if row.core == core]
-        boards = ", ".join(f"{board} = {clock}" for board, clock in sorted({(row.board, row.clock_hz) for row in mine}))
-        sizes = [abs(error) for error in found.errors]
+    for pair, check in found.items():
+        if not check.models:
+            continue
+        _, runtime, kernels, core = pair
+        factors = {share: rates.factor(pair, share) for share in (*SHARES, CALL, START, WEIGHTS)}
+        cpi = level(pair, check, rates)
+        boards = sorted({(row.board, row.clock_hz, rates.board(row)) for row in check.rows})
+        sizes = np.expm1(np.abs(check.models))
+        note = _NOTES.get((runtime, kernels, core), "")
         lines += [
             "[[anchors]]",
             f'core = "{core}"',
-            'kernels = "cmsis-nn"',
-            f"boards = {{ {boards} }}",
-            f"cpi = {found.cpi:.4g}",
-            f"instructions_per_operator = {found.extra:.6g}",
-            f"band = {exp(found.band):.4g}",
-            f"band_elsewhere = {exp(found.band + elsewhere):.4g}",
-            f"rows = {len(mine)}",
-            f"models = {len({row.model for row in mine})}",
-            f"error_median = {np.expm1(np.median(sizes)):.4f}",
-            f"error_worst = {np.expm1(max(sizes)):.4f}",
-            f'source = "{"; ".join(sorted({row.source for row in mine}))}"',
-            f'note = "{_NOTES[core]}"',
+            f'kernels = "{kernels}"',
+            f'runtime = "{runtime}"',
+            f'work = ["{check.rows[0].proxy}", "{check.rows[0].library}"]',
+            f"rough = {str(runtime != 'tflm').lower()}",
+            f"cpi = {cpi:.4g}",
+            f"shares = {{ {', '.join(f'{share} = {factors[share] / cpi:.4g}' for share in SHARES)} }}",
+            f"per_operator = {factors[CALL] * CALL_INSTRUCTIONS / cpi:.5g}",
+            f"per_inference = {factors[START] * START_INSTRUCTIONS / cpi:.5g}",
+            f"per_weight_byte = {factors[WEIGHTS] / cpi:.4g}",
+            f"boards = [{', '.join(f'[{_quoted(name)}, {clock}, {factor:.4g}]' for name, clock, factor in boards)}]",
+            f"band = {exp(check.band):.4g}",
+            f"band_elsewhere = {exp(check.band + other):.4g}",
+            f"rows = {len(check.rows)}",
+            f"models = {len({row.group for row in check.rows})}",
+            f"error_median = {np.median(sizes):.4f}",
+            f"error_worst = {sizes.max():.4f}",
+            f"source = {_quoted('; '.join(sorted({row.source for row in check.rows})))}",
+            f"note = {_quoted(note)}",
             "",
         ]
     return "\n".join(lines)
 
 
-def summary(anchors: Mapping[str, Anchor], rows: Sequence[Measured], elsewhere: float) -> str:
+def level(pair: Pair, check: Check, rates: Rates) -> float:
+    """Cycles per instruction of a pair: the mean over its rows, weighed by their instructions."""
+    spent = sum(rates.factor(pair, share) * row.work.get(share, 0.0) for row in check.rows for share in SHARES)
+    return spent / sum(sum(row.work.values()) for row in check.rows)
+
+
+def weighed(row: Measured, check: Check, rates: Rates) -> float:
+    """What a row's cycles are in instructions at its pair's level, without what starting the operators costs."""
+    started = rates.factor(row.pair, CALL) * CALL_INSTRUCTIONS * row.operators
+    return (rates.cycles(row) / rates.board(row) - started) / level(row.pair, check, rates)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', "'") + '"'
+
+
+def summary(found: Mapping[Pair, Check], other: float) -> str:
     """The latency part of VALIDATION.md."""
     lines = [
-        "| core | kernels | rows | models | cpi | e | median | 90 % | worst | band | held-out rows inside |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|",
+        "| runtime | kernels | core | rows | models | boards | median | 90 % | worst | board out | band | inside "
+        "| worst rows |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---:|---|",
     ]
-    for core, found in anchors.items():
-        mine = [row for row in rows if row.core == core]
-        sizes = np.expm1(np.abs(found.errors))
+    for (_, runtime, kernels, core), check in found.items():
+        counts = (
+            f"{len(check.rows)} | {len({row.group for row in check.rows})} | {len({row.board for row in check.rows})}"
+        )
+        if not check.models:
+            lines.append(f"| {runtime} | {kernels} | {core} | {counts} | | | | | no band: no data | | |")
+            continue
+        sizes = np.expm1(np.abs(check.models))
+        named = sorted(zip(check.models, check.rows, strict=False), key=lambda pair: -abs(pair[0]))[:2]
+        worst = ", ".join(f"{row.model} on {row.board} {exp(error) - 1:+.0%}" for error, row in named)
+        boards = f"{np.median(np.expm1(np.abs(check.boards))):.1%}" if check.boards else ""
+        inside = "" if np.isnan(check.inside) else f"{check.inside:.0%}"
         lines.append(
-            f"| {core} | cmsis-nn | {len(mine)} | {len({row.model for row in mine})} | {found.cpi:.3f} "
-            f"| {found.extra:.0f} | {np.median(sizes):.1%} | {np.quantile(sizes, 0.9):.1%} | {sizes.max():.1%} "
-            f"| x/÷ {exp(found.band):.2f} (elsewhere {exp(found.band + elsewhere):.2f}) | {found.covered:.0%} |"
+            f"| {runtime} | {kernels} | {core} | {counts} | {np.median(sizes):.1%} | {np.quantile(sizes, 0.9):.1%} "
+            f"| {sizes.max():.1%} | {boards} | x/÷ {exp(check.band):.2f} (elsewhere {exp(check.band + other):.2f}) "
+            f"| {inside} | {worst} |"
         )
     return "\n".join(lines)
 
 
-def main() -> str:
-    """Fit, validate and write; returns the table for VALIDATION.md."""
+def totals(found: Mapping[Pair, Check]) -> str:
+    """All rows together, and those of pairs with at least nine networks, where leaving one out does not extrapolate."""
+    lines = []
+    for name, pairs in (
+        ("all pairs", list(found.values())),
+        ("pairs of nine networks or more", [each for each in found.values() if len({r.group for r in each.rows}) >= 9]),
+        ("pairs of fewer", [each for each in found.values() if len({r.group for r in each.rows}) < 9]),
+    ):
+        sizes = np.expm1(np.abs([error for check in pairs for error in check.models]))
+        boards = np.expm1(np.abs([error for check in pairs for error in check.boards]))
+        inside = [(check.inside, len(check.models)) for check in pairs if not np.isnan(check.inside)]
+        held = sum(share * count for share, count in inside) / max(1, sum(count for _, count in inside))
+        board = f"; leave-one-board-out: {len(boards)} rows, median {np.median(boards):.1%}" if len(boards) else ""
+        lines.append(
+            f"- {name}: {len(sizes)} rows, median {np.median(sizes):.1%}, {np.mean(sizes <= 0.2):.0%} within 20 %, "
+            f"90 % within {np.quantile(sizes, 0.9):.0%}; the band holds {held:.0%}{board}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> tuple[str, str]:
+    """Fit, validate and write; returns the table and the totals for VALIDATION.md."""
     rows = measurements()
-    many = [row for row in rows if row.core == "cortex-m4"]  # the one core with enough models to say how they vary
-    extra, least = fit_extra(many), band(held_out(many, None), 0.0)
-    anchors = {}
-    for core in sorted({row.core for row in rows}):
-        anchors[core] = anchor([row for row in rows if row.core == core], extra, least)
-    elsewhere = other_board(rows, extra)
-    text = render(anchors, rows, elsewhere)
-    (ROOT / "device_db" / "kernels" / "cycles.toml").write_text(text, encoding="utf-8")
+    rates = fit(rows)
+    models, boards = hold_out(rows, rates), hold_out_boards(rows, rates)
+    found, other = checks(rows, models, boards), elsewhere(rows, boards)
+    (ROOT / "device_db" / "kernels" / "cycles.toml").write_text(render(found, rates, other), encoding="utf-8")
     folder = ROOT / "device_db" / "measurements"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "cpu_latency.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for row in rows:
-            left = (row.core, "cmsis-nn", row.board, row.build, row.model, row.variant, row.clock_hz, row.ms)
-            writer.writerow((*left, row.instructions, row.operators, row.source))
-    return summary(anchors, rows, elsewhere)
+        for index, row in enumerate(rows):
+            predicted = rates.cycles(row) / row.clock_hz * 1000
+            held = f"{row.ms / exp(models[index]):.5g}" if index in models else ""
+            band = f"{exp(found[row.pair].band):.4g}" if found[row.pair].models else ""
+            left = (row.runtime, row.kernels, row.core, row.board, row.model, row.variant, row.clock_hz, f"{row.ms:g}")
+            work = (round(sum(row.work.values())), round(weighed(row, found[row.pair], rates)), row.operators)
+            writer.writerow((*left, f"{predicted:.5g}", held, band, *work, row.source))
+    return summary(found, other), totals(found)
+
+
+if __name__ == "__main__":
+    print(*main(), sep="\n\n")

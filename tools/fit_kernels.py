@@ -21,7 +21,7 @@ _SOURCES = {
 }
 _HEADER = """\
 # Instructions of TFLM operators: {kernels} kernels on {core}. Written by tools/fit_kernels.py; do not edit.
-# instructions = sum of coefficient x feature (mcuprof/cost/features.py), plus the overhead of the interpreter.
+# instructions = sum of coefficient x feature (mcuprof/costs/features.py), plus the overhead of the interpreter.
 # Counts: tflite-micro 90b983c, CMSIS-NN 4ab83cc / 99f736a6, GCC 12.2, kernels -O2, QEMU 7.2.
 """
 

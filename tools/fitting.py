@@ -186,11 +186,11 @@ def solve(rows: Sequence[Row], pool: Sequence[str]) -> dict[str, float]:
     matrix = np.array([[row.features[name] / row.instructions for name in pool] for row in rows])
     scale = np.abs(matrix).max(axis=0)
     scale[scale == 0] = 1.0
-    values = _nonnegative(matrix / scale, np.ones(len(rows))) / scale
+    values = nonnegative(matrix / scale, np.ones(len(rows))) / scale
     return {name: float(value) for name, value in zip(pool, values, strict=True) if value > 0}
 
 
-def _nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Least squares with x ≥ 0 by active sets (Lawson and Hanson, Solving Least Squares Problems, 1974, ch. 23)."""
     x = np.zeros(a.shape[1])
     active = np.zeros(a.shape[1], bool)

@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from tables import CORE_IDS, KERNELS, ROOT, SIMD, models, table
 
-from mcuprof.cost.kernels import kernel_class
+from mcuprof.costs.kernels import kernel_class
 
 _BUILD = "core-Os,kernels-O2"
 # Names in the resolver that are not the builtin name in camel case.

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mcuprof.cost.features import Features, dense_features, features, window_features
-from mcuprof.cost.kernels import Simd, convolution_path, depthwise_path, esp_nn_path, kernel_class
-from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.costs.features import Features, dense_features, features, window_features
+from mcuprof.costs.kernels import Simd, convolution_path, depthwise_path, esp_nn_path, kernel_class
+from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.ops.geometry import Window
 from mcuprof.readers import read
 
@@ -180,11 +180,13 @@ def layer_graph(key: str) -> Graph | None:
     tensors: list[Tensor] = []
     ops: list[Op] = []
     for layer in layers:
+        given = [item for item in layer["inputs"] if item]
         before = len(tensors)
-        tensors += [_tensor(item) for item in layer["inputs"]]
+        tensors += [_tensor(item) for item in given]
         middle = len(tensors)
         tensors += [_tensor(item) for item in layer["outputs"]]
-        inputs = tuple(range(before, middle))
+        places = iter(range(before, middle))
+        inputs = tuple(next(places) if item else ABSENT for item in layer["inputs"])
         ops.append(Op(layer["op"], inputs, tuple(range(middle, len(tensors))), _attributes(layer)))
     return Graph(key, tuple(tensors), tuple(ops), (), ())
 

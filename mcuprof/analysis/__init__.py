@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcuprof import cost, runtimes
+from mcuprof import costs, runtimes
 from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
+from mcuprof.analysis.model_findings import model_findings
 from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
     Finding,
@@ -25,9 +26,8 @@ from mcuprof.document import (
 )
 from mcuprof.graph import Graph
 from mcuprof.hardware import Core, Device
-from mcuprof.ops import is_known, parameters, total_macs
+from mcuprof.ops import parameters, total_macs
 from mcuprof.ops.scheme import scheme
-from mcuprof.ops.soundness import NPU, defects
 from mcuprof.regions import place, rooms_for_tensors
 from mcuprof.runtimes import Arena
 
@@ -66,7 +66,13 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     contradict each other and ModelError for a model that the runtime cannot plan.
     """
     options = options or Options()
-    result = study(graph, setting_of(device, options), options).on(device)
+    studied = study(graph, setting_of(device, options), options)
+    result = studied.on(device)
+    if options.detail:
+        from mcuprof.costs.arithmetic import arithmetic  # a check does not wait for it
+
+        known = None if isinstance(studied.work, costs.NoData) else studied.work
+        result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
@@ -92,7 +98,8 @@ class Setting:
 
 def setting_of(device: Device | None, options: Options) -> Setting:
     """What `study` needs to know of a device."""
-    kernels = options.kernels or (device.kernels if device else DEFAULT_KERNELS)
+    own = runtimes.find(options.runtime).kernels
+    kernels = options.kernels or own or (device.kernels if device else DEFAULT_KERNELS)
     accelerator = (device.accelerator if device else None) or ""
     return Setting(device.core if device else None, kernels, accelerator.startswith("ethos-u"))
 
@@ -105,8 +112,8 @@ class Study:
     setting: Setting
     options: Options
     memory: Memory
-    bill: cost.FlashBill | cost.NoData | None
-    work: cost.Work | cost.NoData | None
+    bill: costs.FlashBill | costs.NoData | None
+    work: costs.Work | costs.NoData | None
     findings: tuple[Finding, ...]
     waste: Waste | None = None
     spreadable: Spreadable | None = None
@@ -153,7 +160,7 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
     core, kernels = setting.core, setting.kernels
     runtime = runtimes.find(options.runtime)
     arena = runtime.arena(graph, library=kernels, core=core)
-    stack = cost.stack_bytes(graph, core, kernels) if core else None
+    stack = costs.stack_bytes(graph, core, kernels) if core and runtime.memory_known else None
     described = describe(graph, runtime, arena, kernels, core, options)
     memory = msgspec.structs.replace(described.memory, stack_bytes=stack[0] if stack else None)
     return Study(
@@ -161,13 +168,11 @@ def study(graph: Graph, setting: Setting, options: Options) -> Study:
         setting=setting,
         options=options,
         memory=memory,
-        bill=cost.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
-        work=cost.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
+        bill=costs.flash_bill(graph, core=core, kernels=kernels, runtime=options.runtime) if core else None,
+        work=costs.work(graph, core, runtime=options.runtime, kernels=kernels) if core else None,
         findings=(
-            *_reading(graph),
-            *_soundness(graph),
-            *_support(graph, runtime, setting.ethos),
-            *_arena_findings(arena, kernels),
+            *model_findings(graph, runtime, setting.ethos),
+            *_arena_findings(arena, runtime, kernels),
             *described.findings,
         ),
         waste=_waste_of(graph) if options.detail else None,
@@ -213,14 +218,14 @@ LARGEST_LINKED_RUNTIME_BYTES = 86_808
 
 
 def _flash(
-    model_bytes: int, bill: cost.FlashBill | cost.NoData | None, device: Device | None
+    model_bytes: int, bill: costs.FlashBill | costs.NoData | None, device: Device | None
 ) -> tuple[Flash, tuple[Finding, ...]]:
     """The bill, and a finding where code has no size: an error when the room left is less than any runtime took."""
     capacity = (device.flash_bytes or device.total_bytes("external-flash")) if device else None
     stored = FlashItem("model", model_bytes, "exact: stored file")
-    if isinstance(bill, cost.FlashBill) and not bill.uncounted:
+    if isinstance(bill, costs.FlashBill) and not bill.uncounted:
         return Flash(bill.total_bytes, capacity, bill.items), ()
-    if isinstance(bill, cost.FlashBill):
+    if isinstance(bill, costs.FlashBill):
         flash = Flash(bill.total_bytes, capacity, bill.items)
         reason = f"no code size for {', '.join(bill.uncounted)}"
     else:
@@ -236,52 +241,16 @@ def _flash(
 # Latency --------------------------------------------------------------------------------------------------------------
 
 
-def _latency(work: cost.Work | cost.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
+def _latency(work: costs.Work | costs.NoData | None, device: Device | None) -> tuple[Latency | None, str | None]:
     if device is None or work is None:
         return None, "no device was named"
-    return (None, work.reason) if isinstance(work, cost.NoData) else (work.on(device), None)
+    return (None, work.reason) if isinstance(work, costs.NoData) else (work.on(device), None)
 
 
-# Findings about the model itself --------------------------------------------------------------------------------------
-
-
-def _reading(graph: Graph) -> Iterator[Finding]:
-    for note in graph.origin.notes:
-        yield Finding("O403", "note", note)
-    if graph.origin.format == "onnx":
-        text = "an ONNX model was judged as if it were converted to TFLite operator by operator"
-        yield Finding("M110", "warning", text, "convert it and check the .tflite for numbers that are exact")
-
-
-def _soundness(graph: Graph) -> Iterator[Finding]:
-    for defect in defects(graph):
-        code = "O405" if defect.topic == "operators" else "Q505"
-        yield Finding(code, "error" if defect.fatal else "warning", defect.message)
-
-
-def _support(graph: Graph, runtime: runtimes.Runtime, ethos: bool) -> Iterator[Finding]:
-    """One finding per kind and reason, however many operators share it."""
-    reasons: dict[tuple[str, str], list[int]] = {}
-    unknown: dict[str, int] = {}
-    for g in (graph, *graph.subgraphs):
-        for index, op in enumerate(g.ops):
-            reason = runtime.refusal(g, op)
-            if op.kind == NPU and not ethos:
-                reason = "it was compiled for an Ethos-U, which this target does not have"
-            if reason is not None:
-                reasons.setdefault((op.kind, reason), []).append(index)
-            if not is_known(op):
-                unknown[op.kind] = unknown.get(op.kind, 0) + 1
-    for (kind, reason), indices in reasons.items():
-        others = f" and {len(indices) - 1} more" if len(indices) > 1 else ""
-        code = "O401" if "no kernel" in reason else "O402"
-        yield Finding(code, "error", f"operator {indices[0]}{others} ({kind}): {reason}")
-    for kind, count in unknown.items():
-        text = f"{count} × {kind}: not known to mcuprof; its tensors count, its MACs and scratch do not"
-        yield Finding("O404", "warning", text)
-
-
-def _arena_findings(arena: Arena, kernels: str) -> Iterator[Finding]:
+def _arena_findings(arena: Arena, runtime: runtimes.Runtime, kernels: str) -> Iterator[Finding]:
+    if not runtime.memory_known:
+        text = f"no data on the memory of {runtime.name}: shown is what the tensors need, without scratch and its own"
+        yield Finding("M109", "error", text, "take the RAM that its own tool prints, or judge for --runtime tflm")
     if arena.inexact:
         kinds = ", ".join(arena.inexact)
         text = f"no data on what the {kernels} kernels of {kinds} allocate: the arena shown may be too small"

@@ -5,9 +5,11 @@ The verdict stays on the file as it is: TFLM runs an uncompiled model on the hos
 
 from __future__ import annotations
 
-from mcuprof.cost import NoData
-from mcuprof.cost.npu import ArrayEstimate, NpuEstimate, Published, estimate, machine, on_arrays, published
-from mcuprof.cost.npu.validation import claim
+import msgspec
+
+from mcuprof.costs import NoData
+from mcuprof.costs.npu import ArrayEstimate, NpuEstimate, Published, estimate, machine, on_arrays, published
+from mcuprof.costs.npu.validation import claim
 from mcuprof.document import Latency, Npu, NpuOperator
 from mcuprof.graph import Graph
 from mcuprof.hardware import Accelerator, Device, load_accelerator
@@ -66,7 +68,8 @@ def _ethos(graph: Graph, accelerator: Accelerator, found: NpuEstimate, latency: 
         if (reason := found.fallen.get(index)) is not None:
             operators.append(_on_host(index, op.kind, reason, latency))
         else:
-            operators.append(NpuOperator(index, op.kind, "npu", found.cycles_of(index), None, "modelled"))
+            bound = found.bound_of(index) or msgspec.UNSET
+            operators.append(NpuOperator(index, op.kind, "npu", found.cycles_of(index), None, "modelled", bound))
     return Npu(
         accelerator=accelerator.id,
         system=", ".join(names),

@@ -157,11 +157,10 @@ class _Planner:
             sizes = plan.arena_bytes, plan.lower_bound_bytes
             return Strategy(plan.schedule, plan.strategy, *sizes, plan.certificate, (), plan.io)
         _, arena = self._obeyed(plan)
+        runs_on = (self.runtime.name,) if self.runtime.memory_known else ()
         same = arena.head_bytes == plan.arena_bytes
         certificate = plan.certificate if same else "none: scratch lies elsewhere"
-        return Strategy(
-            plan.schedule, plan.strategy, arena.head_bytes, plan.lower_bound_bytes, certificate, (self.runtime.name,)
-        )
+        return Strategy(plan.schedule, plan.strategy, arena.head_bytes, plan.lower_bound_bytes, certificate, runs_on)
 
     def _obeyed(self, plan: MemoryPlan) -> tuple[Graph, Arena]:
         """The runtime's own arena for a model that carries `plan`: it places scratch around it by itself."""

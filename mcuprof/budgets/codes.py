@@ -141,19 +141,6 @@ _ALL = (
         "There are no measured cost coefficients for this core and kernel library. mcuprof does not guess.",
         "Measure a few runs on the board and fit them with `mcuprof calibrate`, or drop the latency budget.",
     ),
-    Explanation(
-        "L303",
-        "an operator falls back to the reference kernel",
-        "The kernel library has no optimised version for this operator, type or shape; the reference kernel can be "
-        "tens of times slower.",
-        "Change the layer to one that the library accelerates; `mcuprof analyze` names the kernel of every operator.",
-    ),
-    Explanation(
-        "L304",
-        "latency is extrapolated",
-        "An operator's shape or the clock lies outside the range that was measured; the band may be too narrow.",
-        "Confirm on the board, or add the measurement with `mcuprof calibrate`.",
-    ),
     # operators
     Explanation(
         "O401",
@@ -170,7 +157,7 @@ _ALL = (
     Explanation(
         "O403",
         "what the reader decided",
-        "The file leaves something open, usually the batch size (read as 1), or is not what its name says.",
+        "The file leaves something open, usually the batch size (read as 1).",
         "Say the shape with --input-shape name:1x96x96x3, or convert the model with fixed shapes.",
     ),
     Explanation(
@@ -182,9 +169,24 @@ _ALL = (
     Explanation(
         "O405",
         "the graph contradicts itself",
-        "An operator reads a tensor that nothing has written, computes another shape than the file declares, or has "
-        "options that cannot be. Some runtimes execute such a file and compute nonsense.",
+        "An operator reads a tensor that nothing has written, computes another shape or type than the file declares, "
+        "or has options that cannot be. Some runtimes execute such a file and compute nonsense.",
         "Export the model again; if it was edited by a tool, look at the operator named.",
+    ),
+    Explanation(
+        "O406",
+        "fused activation that the kernel does not apply",
+        "Kernels clamp for RELU, RELU6 and RELU_N1_TO_1, on float32 and on quantized 8- and 16-bit outputs. Any other "
+        "fused activation, or one on another type, is ignored without a word: the outputs are not those of training.",
+        "Export the activation as an operator of its own.",
+    ),
+    Explanation(
+        "O407",
+        "the file breaks a rule that runtimes do not check",
+        "It is named as another format, lists its operators out of order, asks for operator versions that do not "
+        "exist, or has names that are no text or that a terminal, page or spreadsheet could take for commands. "
+        "Runtimes may take such a file all the same; no converter writes one.",
+        "Look where the file comes from, and export the model again.",
     ),
     # quantization
     Explanation(
@@ -202,7 +204,8 @@ _ALL = (
     Explanation(
         "Q503",
         "quantization the kernels do not take",
-        "A tensor is quantized per channel, per block or with a zero point where the kernel expects otherwise.",
+        "A tensor is quantized per channel, with a zero point or in a type where the kernel expects otherwise. Kernels "
+        "use the first scale, ignore the zero point, or read beyond the data, and say nothing.",
         "Convert with the runtime's quantization scheme: weights symmetric per channel, activations per tensor.",
     ),
     Explanation(
@@ -217,6 +220,13 @@ _ALL = (
         "A scale is zero, negative or not a number, a zero point lies outside its type, or the number of scales is not "
         "the number of channels.",
         "Quantize the model again, with calibration data that covers every layer.",
+    ),
+    Explanation(
+        "Q506",
+        "bias scale that does not match",
+        "The bias is added to a sum whose scale is input scale × weight scale, whatever scale the file gives the bias. "
+        "Where the two differ the layer adds another bias than the one that was trained.",
+        "Convert the model again; tools that change weights or scales must change the bias with them.",
     ),
     # dead compute
     Explanation(
@@ -256,6 +266,13 @@ _ALL = (
         "A PAD before a VALID convolution does what SAME padding does without a copy of the tensor.",
         "Export with SAME padding, or let `mcuprof plan MODEL -o OUT` fold it.",
     ),
+    Explanation(
+        "D607",
+        "tensors that no operator uses",
+        "They are neither read nor written. TFLM keeps a structure for each in the arena's tail, constants also take "
+        "flash.",
+        "Remove them when exporting the model.",
+    ),
     # verification
     Explanation(
         "V601",
@@ -268,12 +285,6 @@ _ALL = (
         "the plan changes the outputs",
         "Executed inside the planned arena, an operator read bytes that another had overwritten. The plan is not safe.",
         "Do not deploy this plan. Report it: a plan must never get this far.",
-    ),
-    Explanation(
-        "V603",
-        "nothing to compare with",
-        "No other runtime is installed, or none accepts this model.",
-        "Install the optional runtimes: pip install 'mcuprof[oracles]'.",
     ),
     # ratchet
     Explanation(

@@ -79,10 +79,12 @@ def _guarded(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     from mcuprof import __version__
+    from mcuprof.cli.late import postpone
     from mcuprof.cli.output import write
 
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
+        postpone("numpy")
         return cast(Command, import_module(COMMANDS[name][0])).run(arguments[1:])
     if name in ("--version", "-V"):
         write(f"mcuprof {__version__}\n")

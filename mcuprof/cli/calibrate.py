@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
     options = parser.parse_intermixed_args(arguments)
 
     from mcuprof.calibration import calibrate
-    from mcuprof.cost.runs import read_runs
+    from mcuprof.costs.runs import read_runs
     from mcuprof.hardware.calibration_text import with_calibration
 
     device = load_target(options.device, None)

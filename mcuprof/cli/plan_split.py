@@ -167,7 +167,7 @@ def _rows(
 def regions_of(point: Point) -> str:
     """What a point splits: operators × stripes."""
     parts = [
-        f"{option.region.first}-{option.region.last}×{option.stripes}"
+        f"{option.region.first}-{option.region.last}×{option.stripes}{'c' if option.channels else ''}"
         if option.region.first != option.region.last
         else f"{option.region.first}×{option.stripes}"
         for option in point.choice.options

@@ -107,6 +107,7 @@ def _document(found: Verification) -> dict[str, object]:
     first = found.first
     return {
         "passed": found.passed,
+        "findings": [{"code": code, "message": text} for code, text in _findings(found)],
         "inputs": found.inputs,
         "missing": [{"operator_index": i, "operator": kind, "reason": why} for i, kind, why in found.missing],
         "plan": {"executed": found.planned, "error": found.plan_error, "tensors": _rows(found.in_plan)},
@@ -114,6 +115,21 @@ def _document(found: Verification) -> dict[str, object]:
         "first": first.name if first else None,
         "explanation": found.explanation,
     }
+
+
+def _findings(found: Verification) -> list[tuple[str, str]]:
+    """V602 when the plan changed something, V601 when another side gives other values."""
+    codes = []
+    if found.plan_error is not None:
+        codes.append(("V602", found.plan_error))
+    differing = [entry.name for entry in found.in_plan if found.exceeds(entry)]
+    if differing and found.plan_error is None:
+        codes.append(("V602", f"{len(differing)} tensors differ inside the plan, the first {differing[0]}"))
+    differing = [entry.name for entry in found.against if found.exceeds(entry)]
+    if differing:
+        other = found.runtime or "the expected outputs"
+        codes.append(("V601", f"{len(differing)} tensors differ from {other}, the first {differing[0]}"))
+    return codes
 
 
 def _rows(entries: tuple[TensorDifference, ...]) -> list[dict[str, object]]:
@@ -142,6 +158,8 @@ def _lines(page: Page, model: str, found: Verification) -> list[Line]:
     if found.against:
         other = found.runtime or "the expected outputs"
         lines += prose(page, "against", _summary(found.against, found.inputs, f"with {other}"))
+    for code, text in _findings(found):
+        lines += prose(page, code, text)
     if found.first is not None:
         first = found.first
         lines += prose(page, "first", f"operator {first.operator}, {first.kind}, tensor {page.clean(first.name)}")

@@ -7,6 +7,7 @@ serves both; a kind that `ops/` does not know is carried along as opaque.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,6 +83,16 @@ class Tensor:
         dtype = np.dtype(self.dtype.value).newbyteorder("<")
         return np.frombuffer(self.data, dtype, count=self.elements).reshape(self.shape)
 
+    def integers(self) -> tuple[int, ...]:
+        """The constant's content, flattened, as integers; raises ValueError as `array` does.
+
+        Of the types that axes and shapes have without NumPy, which takes longer to import than a check takes.
+        """
+        letter = {DType.INT32: "i", DType.INT64: "q"}.get(self.dtype)
+        if letter is None or self.data is None or len(self.data) < self.nbytes:
+            return tuple(int(value) for value in self.array().reshape(-1))
+        return struct.unpack_from(f"<{self.elements}{letter}", self.data)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Op:
@@ -122,7 +133,9 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a graph came from. `notes` are things the reader decided and the user should know, one sentence each."""
+    """Where a graph came from. `notes` are things the reader decided and the user should know, `oddities` rules of the
+    format that the file breaks and runtimes do not check; one sentence each.
+    """
 
     format: str = "memory"
     path: str = ""
@@ -132,6 +145,7 @@ class Origin:
     description: str = ""
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

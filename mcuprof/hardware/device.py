@@ -130,7 +130,8 @@ class Device(msgspec.Struct, frozen=True):
 
     `core` is the fastest core an application can use, `cores` all of them by id. `clock_hz` belongs to `core`.
     `ram_total_bytes` is what the vendor counts where that is not the sum of the regions, or no region is known.
-    `accelerator` is the one beside `core`, the first of `accelerators`.
+    `accelerator` is the one beside `core`, the first of `accelerators`. `bytes_per_cycle` is what `core` reads at
+    most of the memories that weights and arena lie in.
     """
 
     id: str
@@ -156,6 +157,7 @@ class Device(msgspec.Struct, frozen=True):
     accelerators: tuple[str, ...] = ()
     ram_total_bytes: int | None = None
     flash_accelerator: str | None = None
+    bytes_per_cycle: float | None = None
     calibration: Calibration | None = None
 
     @property

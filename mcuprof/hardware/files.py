@@ -73,6 +73,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dsp: bool | None = None
     flash_wait_states: int | None = None
     flash_accelerator: str | None = None
+    bytes_per_cycle: float | None = None
     icache: str | None = None
     dcache: str | None = None
     ram_total: str | None = None

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,8 +33,10 @@ def read_index(path: Path) -> Mapping[str, Name]:
 
 def nearest(name: str, shown: Iterable[str], count: int = 3) -> list[str]:
     """The names of `shown` most like `name`, best first; those that start with it come before all others."""
+    from difflib import get_close_matches
+
     key = normalize(name)
     by_key = {normalize(each): each for each in shown}
     started = sorted(each for each in by_key if key and each.startswith(key))[:count]
-    alike = difflib.get_close_matches(key, by_key, n=count, cutoff=0.6)
+    alike = get_close_matches(key, by_key, n=count, cutoff=0.6)
     return [by_key[each] for each in dict.fromkeys([*started, *alike])][:count]

@@ -48,6 +48,8 @@ def check(file: DeviceFile, source: Source) -> list[Problem]:
         found += unit_problem(source, "calibration.clock", file.calibration.clock, clock_hertz)
     if file.flash_wait_states is not None and not 0 <= file.flash_wait_states <= 31:
         found.append(source.problem("flash_wait_states", f"{file.flash_wait_states} is outside 0 to 31"))
+    if file.bytes_per_cycle is not None and not 0 < file.bytes_per_cycle <= 1024:
+        found.append(source.problem("bytes_per_cycle", f"{file.bytes_per_cycle:g} is outside 0 to 1024"))
     for index, entry in enumerate(file.regions):
         found += unit_problem(source, f"regions[{index}].size", entry.size, size_bytes)
         if entry.reserve is not None:
@@ -112,6 +114,7 @@ def device_of(
         accelerators=accelerators,
         ram_total_bytes=size_bytes(file.ram_total) if file.ram_total else None,
         flash_accelerator=file.flash_accelerator,
+        bytes_per_cycle=file.bytes_per_cycle if selected == first else None,
         calibration=_calibration(file.calibration) if file.calibration else None,
     )
 

@@ -7,6 +7,7 @@ ONNX Runtime QGemm, QLinearMatMul.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def fully_connected_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[S
     x = inputs[0]
     if op.integer("keep_num_dims") or op.integer("transposed"):
         return ((*x[:-1], out),)
-    return ((int(np.prod(x)) // max(1, depth), out),)
+    return ((prod(x) // max(1, depth), out),)
 
 
 def fully_connected_macs(graph: Graph, op: Op) -> int:

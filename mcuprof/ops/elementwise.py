@@ -52,7 +52,7 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     if is_onnx(graph):
         return _onnx_sum(op, x, y, out, combine)
     shift = 15 if out.dtype is DType.INT16 else 20
-    common, first, second = _common_scale(op, x, y, out, shift)
+    common, first, second = _common_scale(x, y, out, shift)
     wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
     to_common = [
         _table_or_call(tensor, rescaler(graph, part, wide, float(span(tensor) << shift)), shift)
@@ -66,17 +66,11 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     return run
 
 
-def _common_scale(op: Op, x: Tensor, y: Tensor, out: Tensor, shift: int) -> tuple[np.float64, np.float64, np.float64]:
-    """(common → output, x → common, y → common) with common = 2·max(scales) / 2^shift.
-
-    ADD divides in double; SUB in float32, and only the quotients become double (`CalculateOpDataSub`).
-    """
-    a, b, c = scale_of(x), scale_of(y), divisor_of(out)
-    twice = np.float32(2) * max(a, b)
-    if op.kind == "SUB":
-        return np.float64(twice / (np.float32(1 << shift) * c)), np.float64(a / twice), np.float64(b / twice)
-    double = np.float64(twice)
-    return double / ((1 << shift) * np.float64(c)), np.float64(a) / double, np.float64(b) / double
+def _common_scale(x: Tensor, y: Tensor, out: Tensor, shift: int) -> tuple[np.float64, np.float64, np.float64]:
+    """(common → output, x → common, y → common) with common = 2·max(scales) / 2^shift, all in double."""
+    a, b, c = np.float64(scale_of(x)), np.float64(scale_of(y)), np.float64(divisor_of(out))
+    twice = 2.0 * max(a, b)
+    return twice / ((1 << shift) * c), a / twice, b / twice
 
 
 def _table_or_call(tensor: Tensor, rescale: Rescaler, shift: int) -> Rescaler:
@@ -223,30 +217,34 @@ def _select(condition: Array, x: Array, y: Array) -> Array:
     return np.where(condition, x, y)
 
 
+def _where(condition: Array, x: Array, y: Array) -> Array:
+    return np.where(condition, x, y)
+
+
 _KERNELS: dict[str, Prepare] = {
     "ADD": prepare_sum,
     "SUB": prepare_sum,
     "MUL": prepare_mul,
     "SQUARED_DIFFERENCE": prepare_squared_difference,
-    "MAXIMUM": _on_values(np.maximum),
-    "MINIMUM": _on_values(np.minimum),
-    "DIV": _on_floats(np.divide),
-    "POW": _on_floats(np.power),
-    "FLOOR_DIV": _on_floats(np.floor_divide),
-    "FLOOR_MOD": _on_floats(np.mod),
-    "ATAN2": _on_floats(np.arctan2),
+    "MAXIMUM": _on_values(lambda a, b: np.maximum(a, b)),
+    "MINIMUM": _on_values(lambda a, b: np.minimum(a, b)),
+    "DIV": _on_floats(lambda a, b: np.divide(a, b)),
+    "POW": _on_floats(lambda a, b: np.power(a, b)),
+    "FLOOR_DIV": _on_floats(lambda a, b: np.floor_divide(a, b)),
+    "FLOOR_MOD": _on_floats(lambda a, b: np.mod(a, b)),
+    "ATAN2": _on_floats(lambda a, b: np.arctan2(a, b)),
     "ADD_N": _on_floats(lambda *inputs: np.add.reduce(inputs)),
-    "LOGICAL_AND": _on_values(np.logical_and),
-    "LOGICAL_OR": _on_values(np.logical_or),
-    "BITWISE_XOR": _on_values(np.bitwise_xor),
-    "EQUAL": _compare(np.equal),
-    "NOT_EQUAL": _compare(np.not_equal),
-    "LESS": _compare(np.less),
-    "LESS_EQUAL": _compare(np.less_equal),
-    "GREATER": _compare(np.greater),
-    "GREATER_EQUAL": _compare(np.greater_equal),
+    "LOGICAL_AND": _on_values(lambda a, b: np.logical_and(a, b)),
+    "LOGICAL_OR": _on_values(lambda a, b: np.logical_or(a, b)),
+    "BITWISE_XOR": _on_values(lambda a, b: np.bitwise_xor(a, b)),
+    "EQUAL": _compare(lambda a, b: np.equal(a, b)),
+    "NOT_EQUAL": _compare(lambda a, b: np.not_equal(a, b)),
+    "LESS": _compare(lambda a, b: np.less(a, b)),
+    "LESS_EQUAL": _compare(lambda a, b: np.less_equal(a, b)),
+    "GREATER": _compare(lambda a, b: np.greater(a, b)),
+    "GREATER_EQUAL": _compare(lambda a, b: np.greater_equal(a, b)),
     "SELECT": _on_values(_select),
-    "SELECT_V2": _on_values(np.where),
+    "SELECT_V2": _on_values(_where),
 }
 
 ELEMENTWISE = tuple(_KERNELS)

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops import numerics
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Array: TypeAlias = "NDArray[Any]"
 Inputs = Sequence[Any]
 Kernel = Callable[[Inputs], tuple[Array, ...]]
 Prepare = Callable[[Graph, Op], Kernel]
@@ -96,7 +99,7 @@ def limits(dtype: DType) -> tuple[int, int]:
     return -(1 << (dtype.bits - 1)), (1 << (dtype.bits - 1)) - 1
 
 
-_FLOAT_RANGE = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
+_FLOAT_RANGE = {"NONE": (-inf, inf), "RELU": (0.0, inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
 
 
 def float_range(op: Op) -> tuple[float, float]:
@@ -162,7 +165,8 @@ def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: float, *, 
     q, shift = numerics.quantize_multipliers(multiplier)
     factor, tie, bits = closed_form(q, shift, wide=wide)
     reach = float(np.max(np.abs(factor), initial=0.0)) * bound + (out.high - out.low) + abs(out.zero) + 1
-    if reach * 2.0**bits >= F64_EXACT:
+    overflows = wide and reach >= 2.0**31
+    if overflows or reach * 2.0**bits >= F64_EXACT:
         exact = numerics.multiply_by_quantized_multiplier_64 if wide else numerics.multiply_by_quantized_multiplier
         return lambda acc: np.clip(exact(acc.astype(np.int64), q, shift) + out.zero, out.low, out.high).astype(
             out.dtype

@@ -10,14 +10,16 @@ import numpy as np
 
 from mcuprof.ops.kernel import Array
 
-_F = np.float32
 _STEPS = 32
-_POWERS = np.exp2(np.arange(_STEPS) / _STEPS)
 _EXP_POLYNOMIAL = (
     float.fromhex("0x1.c6af84b912394p-5") / _STEPS**3,
     float.fromhex("0x1.ebfce50fac4f3p-3") / _STEPS**2,
     float.fromhex("0x1.62e42ff0c52d6p-1") / _STEPS,
 )
+
+
+def _f32(value: float) -> np.float32:
+    return np.float32(value)
 
 
 def exp(x: Array) -> Array:
@@ -30,83 +32,81 @@ def exp(x: Array) -> Array:
     y = (c0 * r + c1) * (r * r) + (c2 * r + 1.0)
     whole = np.nan_to_num(k).astype(np.int64)
     with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(y * _POWERS[whole % _STEPS], whole // _STEPS).astype(np.float32)
+        return np.ldexp(y * np.exp2(np.arange(_STEPS) / _STEPS)[whole % _STEPS], whole // _STEPS).astype(np.float32)
 
 
 def expm1(x: Array) -> Array:
     """expm1f: x = k·ln2 + r, a rational function of r, put together again by the size of k."""
-    high, low = _F(6.9313812256e-01), _F(9.0580006145e-06)
-    inverse = _F(1.4426950216e00)
+    high, low = _f32(6.9313812256e-01), _f32(9.0580006145e-06)
+    inverse = _f32(1.4426950216e00)
     size = np.abs(x)
-    sign = np.where(x < 0, _F(-1), _F(1))
-    overflow = x >= _F(88.72283935546875)
-    x = np.clip(x, _F(-30), _F(88.72283))
-    k = np.trunc(inverse * x + np.where(sign < 0, _F(-0.5), _F(0.5)))
-    k = np.where(size < _F(1.5 * np.log(2)), sign, k)
-    k = np.where(size > _F(0.5 * np.log(2)), k, _F(0))
+    sign = np.where(x < 0, _f32(-1), _f32(1))
+    overflow = x >= _f32(88.72283935546875)
+    x = np.clip(x, _f32(-30), _f32(88.72283))
+    k = np.trunc(inverse * x + np.where(sign < 0, _f32(-0.5), _f32(0.5)))
+    k = np.where(size < _f32(1.5 * np.log(2)), sign, k)
+    k = np.where(size > _f32(0.5 * np.log(2)), k, _f32(0))
     top, bottom = x - k * high, k * low
     r = top - bottom
     c = (top - r) - bottom
-    half = _F(0.5) * r
+    half = _f32(0.5) * r
     square = r * half
     r1 = _rational(square)
-    t = _F(3) - r1 * half
-    e = square * ((r1 - t) / (_F(6) - r * t))
+    t = _f32(3) - r1 * half
+    e = square * ((r1 - t) / (_f32(6) - r * t))
     unscaled = r - (r * e - square)
     e = r * (e - c) - c - square
     power = k.astype(np.int32)
-    tail = np.ldexp(_F(1), -np.clip(k, 0, 126).astype(np.int32))
-    middle = np.ldexp((_F(1) - tail) - (e - r), power)
-    large = np.ldexp((r - (e + tail)) + _F(1), power)
+    tail = np.ldexp(_f32(1), -np.clip(k, 0, 126).astype(np.int32))
+    middle = np.ldexp((_f32(1) - tail) - (e - r), power)
+    large = np.ldexp((r - (e + tail)) + _f32(1), power)
     result = np.where(k < 23, middle, large)
-    result = np.where((k <= -2) | (k > 56), np.ldexp(_F(1) - (e - r), power) - _F(1), result)
-    one = np.where(r < _F(-0.25), _F(-2) * (e - (r + _F(0.5))), _F(1) + _F(2) * (r - e))
+    result = np.where((k <= -2) | (k > 56), np.ldexp(_f32(1) - (e - r), power) - _f32(1), result)
+    one = np.where(r < _f32(-0.25), _f32(-2) * (e - (r + _f32(0.5))), _f32(1) + _f32(2) * (r - e))
     result = np.where(k == 1, one, result)
-    result = np.where(k == -1, _F(0.5) * (r - e) - _F(0.5), result)
-    return np.where(overflow, _F(np.inf), np.where(k == 0, unscaled, result)).astype(np.float32)
+    result = np.where(k == -1, _f32(0.5) * (r - e) - _f32(0.5), result)
+    return np.where(overflow, _f32(np.inf), np.where(k == 0, unscaled, result)).astype(np.float32)
 
 
 def _rational(square: Array) -> Array:
     """1 + Q1·s + … + Q5·s⁵, by Horner's rule."""
     q1, q2, q3, q4, q5 = (
-        *(_F(-3.3333335072e-02), _F(1.5873016091e-03), _F(-7.9365076090e-05)),
-        *(_F(4.0082177293e-06), _F(-2.0109921195e-07)),
+        *(_f32(-3.3333335072e-02), _f32(1.5873016091e-03), _f32(-7.9365076090e-05)),
+        *(_f32(4.0082177293e-06), _f32(-2.0109921195e-07)),
     )
-    return _F(1) + square * (q1 + square * (q2 + square * (q3 + square * (q4 + square * q5))))
+    return _f32(1) + square * (q1 + square * (q2 + square * (q3 + square * (q4 + square * q5))))
 
 
 def tanh(x: Array) -> Array:
     """tanhf: from expm1f of ±2|x|; 1 from 22 on."""
-    size = np.minimum(np.abs(x), _F(22))
-    below, above = expm1(_F(-2) * size), expm1(_F(2) * size)
-    two = _F(2)
-    result = np.where(size >= 1, _F(1) - two / (above + two), -below / (below + two))
+    size = np.minimum(np.abs(x), _f32(22))
+    below, above = expm1(_f32(-2) * size), expm1(_f32(2) * size)
+    two = _f32(2)
+    result = np.where(size >= 1, _f32(1) - two / (above + two), -below / (below + two))
     return np.copysign(result, x).astype(np.float32)
 
 
 # 1/c and ln c for sixteen c across [0.7, 1.4), and the polynomial of ln(1 + r) (`logf_data.c`).
-_LOG_TABLE = np.array(
-    [
-        (float.fromhex(inverse), float.fromhex(logarithm))
-        for inverse, logarithm in (
-            ("0x1.661ec79f8f3bep+0", "-0x1.57bf7808caadep-2"),
-            ("0x1.571ed4aaf883dp+0", "-0x1.2bef0a7c06ddbp-2"),
-            ("0x1.49539f0f010bp+0", "-0x1.01eae7f513a67p-2"),
-            ("0x1.3c995b0b80385p+0", "-0x1.b31d8a68224e9p-3"),
-            ("0x1.30d190c8864a5p+0", "-0x1.6574f0ac07758p-3"),
-            ("0x1.25e227b0b8eap+0", "-0x1.1aa2bc79c81p-3"),
-            ("0x1.1bb4a4a1a343fp+0", "-0x1.a4e76ce8c0e5ep-4"),
-            ("0x1.12358f08ae5bap+0", "-0x1.1973c5a611cccp-4"),
-            ("0x1.0953f419900a7p+0", "-0x1.252f438e10c1ep-5"),
-            ("0x1p+0", "0x0p+0"),
-            ("0x1.e608cfd9a47acp-1", "0x1.aa5aa5df25984p-5"),
-            ("0x1.ca4b31f026aap-1", "0x1.c5e53aa362eb4p-4"),
-            ("0x1.b2036576afce6p-1", "0x1.526e57720db08p-3"),
-            ("0x1.9c2d163a1aa2dp-1", "0x1.bc2860d22477p-3"),
-            ("0x1.886e6037841edp-1", "0x1.1058bc8a07ee1p-2"),
-            ("0x1.767dcf5534862p-1", "0x1.4043057b6ee09p-2"),
-        )
-    ]
+_LOG_TABLE = tuple(
+    (float.fromhex(inverse), float.fromhex(logarithm))
+    for inverse, logarithm in (
+        ("0x1.661ec79f8f3bep+0", "-0x1.57bf7808caadep-2"),
+        ("0x1.571ed4aaf883dp+0", "-0x1.2bef0a7c06ddbp-2"),
+        ("0x1.49539f0f010bp+0", "-0x1.01eae7f513a67p-2"),
+        ("0x1.3c995b0b80385p+0", "-0x1.b31d8a68224e9p-3"),
+        ("0x1.30d190c8864a5p+0", "-0x1.6574f0ac07758p-3"),
+        ("0x1.25e227b0b8eap+0", "-0x1.1aa2bc79c81p-3"),
+        ("0x1.1bb4a4a1a343fp+0", "-0x1.a4e76ce8c0e5ep-4"),
+        ("0x1.12358f08ae5bap+0", "-0x1.1973c5a611cccp-4"),
+        ("0x1.0953f419900a7p+0", "-0x1.252f438e10c1ep-5"),
+        ("0x1p+0", "0x0p+0"),
+        ("0x1.e608cfd9a47acp-1", "0x1.aa5aa5df25984p-5"),
+        ("0x1.ca4b31f026aap-1", "0x1.c5e53aa362eb4p-4"),
+        ("0x1.b2036576afce6p-1", "0x1.526e57720db08p-3"),
+        ("0x1.9c2d163a1aa2dp-1", "0x1.bc2860d22477p-3"),
+        ("0x1.886e6037841edp-1", "0x1.1058bc8a07ee1p-2"),
+        ("0x1.767dcf5534862p-1", "0x1.4043057b6ee09p-2"),
+    )
 )
 _LOG_POLYNOMIAL = tuple(map(float.fromhex, ("-0x1.00ea348b88334p-2", "0x1.5575b0be00b6ap-2", "-0x1.ffffef20a4123p-2")))
 
@@ -115,7 +115,7 @@ def log(x: Array) -> Array:
     """logf: ln(z/c) + ln c + k·ln2 with x = 2^k·z, in float64; the ends of the range go through float64's ln."""
     bits = np.ascontiguousarray(x, np.float32).view(np.int32).astype(np.int64)
     above = bits - 0x3F330000
-    row = _LOG_TABLE[(above >> 19) % 16]
+    row = np.array(_LOG_TABLE)[(above >> 19) % 16]
     inverse, logarithm = row[..., 0], row[..., 1]
     k = above >> 23
     z = (bits - (k << 23)).astype(np.int32).view(np.float32).astype(np.float64)

@@ -35,8 +35,7 @@ from mcuprof.ops.sums import product
 INPUT_WEIGHTS, RECURRENT_WEIGHTS, BIASES, HIDDEN, CELL = range(1, 5), range(5, 9), range(12, 16), 18, 19
 _UNSUPPORTED = (*range(9, 12), 16, 17, *range(20, 24))  # peepholes, projection, layer normalisation
 
-_INT16 = Target(0, -32768, 32767, np.dtype(np.int16))
-_GATE_SCALE = np.float32(2.0**-12)
+_GATE_SCALE = 2.0**-12
 _SIGMOID_SCALE = 2.0**-15
 
 
@@ -110,8 +109,8 @@ def _integer_cell(graph: Graph, op: Op, x: Tensor, hidden: Tensor, cell: Tensor)
     cell_scale = float(scale_of(cell))
     power = round(np.log2(cell_scale))
     reach = 2.0**30
-    keep = rescaler(graph, np.float64(_SIGMOID_SCALE), _INT16, reach)
-    enter = rescaler(graph, np.float64(_SIGMOID_SCALE**2 / cell_scale), _INT16, reach)
+    keep = rescaler(graph, np.float64(_SIGMOID_SCALE), _int16(), reach)
+    enter = rescaler(graph, np.float64(_SIGMOID_SCALE**2 / cell_scale), _int16(), reach)
     leave = rescaler(graph, np.float64(_SIGMOID_SCALE**2 / float(divisor_of(hidden))), plain_target(hidden), reach)
     clip = min(int(op.number("cell_clip") / cell_scale), 32767) if op.number("cell_clip") > 0 else 32767
     # The state's scale 2^power is brought to Q3.12: to the left within the table's multiplier, else a rounding shift.
@@ -134,6 +133,10 @@ def _integer_cell(graph: Graph, op: Op, x: Tensor, hidden: Tensor, cell: Tensor)
     )
 
 
+def _int16() -> Target:
+    return Target(0, -32768, 32767, np.dtype(np.int16))
+
+
 def _add16(a: Array, b: Array) -> Array:
     return np.clip(a.astype(np.int32) + b, -32768, 32767).astype(np.int16)
 
@@ -144,6 +147,8 @@ def _product(graph: Graph, op: Op, x: Tensor, position: int, bias_at: int | None
     bias = graph.tensor(op, bias_at) if bias_at is not None else None
     weights = tensor.array().astype(np.int64).T
     constant = 0 if bias is None else bias.array().astype(np.int64)
-    rescale = rescaler(graph, np.float64(scale_of(x) * scale_of(tensor) / _GATE_SCALE), _INT16, 2.0**31, wide=wide)
+    rescale = rescaler(
+        graph, np.float64(scale_of(x) * scale_of(tensor) / np.float32(_GATE_SCALE)), _int16(), 2.0**31, wide=wide
+    )
     zero = zero_of(x)
     return lambda values: rescale((values.astype(np.int64) - zero) @ weights + constant)

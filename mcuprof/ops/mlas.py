@@ -128,14 +128,9 @@ def _both(halves: Array) -> Array:
 
 
 # expf of `compute.cpp` (MlasExpConstants): argument reduction in two steps, a polynomial of degree 6, all fused.
-_LOWER, _LOG2E, _LOG2_HIGH, _LOG2_LOW = (
-    np.float32(value) for value in (-88.3762626647949, 1.44269504088896341, -6.93145752e-1, -1.42860677e-6)
-)
-_ROUND = np.float32(12582912.0)
-_POLYNOMIAL = tuple(
-    np.float32(float.fromhex(text))
-    for text in ("0x1.694p-10", "0x1.125edcp-7", "0x1.555b5ap-5", "0x1.55545p-3", "0x1.fffff6p-2", "1", "1")
-)
+_LOWER, _LOG2E, _LOG2_HIGH, _LOG2_LOW = -88.3762626647949, 1.44269504088896341, -6.93145752e-1, -1.42860677e-6
+_ROUND = 12582912.0
+_POLYNOMIAL = ("0x1.694p-10", "0x1.125edcp-7", "0x1.555b5ap-5", "0x1.55545p-3", "0x1.fffff6p-2", "1", "1")
 
 
 def softmax(rows: Array) -> Array:
@@ -157,12 +152,14 @@ def softmax(rows: Array) -> Array:
 
 
 def _exp(x: Array) -> Array:
-    x = np.maximum(x, _LOWER)
-    biased = _fused(x, _LOG2E, _ROUND)
-    whole = biased - _ROUND
-    rest = _fused(whole, _LOG2_LOW, _fused(whole, _LOG2_HIGH, x))
-    total: Array = np.full_like(rest, _POLYNOMIAL[0])
-    for coefficient in _POLYNOMIAL[1:]:
+    lower, log2e, log2_high, log2_low, rounder = np.array([_LOWER, _LOG2E, _LOG2_HIGH, _LOG2_LOW, _ROUND], np.float32)
+    x = np.maximum(x, lower)
+    biased = _fused(x, log2e, rounder)
+    whole = biased - rounder
+    rest = _fused(whole, log2_low, _fused(whole, log2_high, x))
+    first, *others = np.array([float.fromhex(text) for text in _POLYNOMIAL], np.float32)
+    total: Array = np.full_like(rest, first)
+    for coefficient in others:
         total = _fused(total, rest, coefficient)
     return np.ldexp(total, whole.astype(np.int32))
 

@@ -8,12 +8,14 @@ rounding). A name like Q5.26 says integer bits and fraction bits of a 32-bit num
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Integers = NDArray[np.int64]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Integers: TypeAlias = "NDArray[np.int64]"
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
@@ -78,11 +80,11 @@ def multiply_by_quantized_multiplier(x: ArrayLike, q: ArrayLike, shift: ArrayLik
 
 
 def multiply_by_quantized_multiplier_64(x: ArrayLike, q: ArrayLike, shift: ArrayLike) -> Integers:
-    """The int64 accumulator's rule (16×8 kernels): q reduced to 16 bits, one rounding, halves up."""
+    """The int64 accumulator's rule (16×8 kernels): q reduced to 16 bits, one rounding, halves up; cast to int32."""
     wide = np.asarray(q, np.int64)
     reduced = np.where(wide < 0x7FFF0000, (wide + (1 << 15)) >> 16, 0x7FFF)
     total = 15 - np.asarray(shift, np.int64)
-    return (np.asarray(x, np.int64) * reduced + (np.int64(1) << (total - 1))) >> total
+    return wrap32((np.asarray(x, np.int64) * reduced + (np.int64(1) << (total - 1))) >> total)
 
 
 def saturating_rounding_multiply_by_pot(x: Integers, exponent: int) -> Integers:

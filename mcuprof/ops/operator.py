@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcuprof.graph import Graph, Op, Shape
+from mcuprof.graph import Graph, Op, Shape, Tensor
 from mcuprof.ops.kernel import Prepare
 from mcuprof.ops.rows import RowRule
 
@@ -45,15 +45,19 @@ class Operator:
 
 def constant(graph: Graph, op: Op, position: int) -> np.ndarray:
     """The content of a constant input. Raises ShapeUnknown when the input is computed or absent."""
-    tensor = graph.tensor(op, position)
-    if tensor is None or tensor.data is None:
-        raise ShapeUnknown(f"{op.kind} input {position} is not a constant")
-    return tensor.array()
+    return _constant(graph, op, position).array()
 
 
 def constant_integers(graph: Graph, op: Op, position: int) -> tuple[int, ...]:
     """A constant integer input, flattened. Raises ShapeUnknown when it is computed or absent."""
-    return tuple(int(value) for value in constant(graph, op, position).reshape(-1))
+    return _constant(graph, op, position).integers()
+
+
+def _constant(graph: Graph, op: Op, position: int) -> Tensor:
+    tensor = graph.tensor(op, position)
+    if tensor is None or tensor.data is None:
+        raise ShapeUnknown(f"{op.kind} input {position} is not a constant")
+    return tensor
 
 
 def same_shape(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -68,7 +72,12 @@ def as_stored(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
 
 def broadcast(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     """NumPy broadcasting over all inputs. Raises ValueError when they do not broadcast."""
-    return (tuple(np.broadcast_shapes(*inputs)),)
+    rank = max(map(len, inputs), default=0)
+    axes = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in inputs), strict=True)
+    distinct = [set(sizes) - {1} or {1} for sizes in axes]
+    if any(len(sizes) > 1 for sizes in distinct):
+        raise ValueError("the shapes do not broadcast")
+    return (tuple(size for (size,) in distinct),)
 
 
 def normalize_axis(axis: int, rank: int) -> int:

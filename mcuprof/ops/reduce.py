@@ -116,12 +116,12 @@ def _reduced_first(graph: Graph, op: Op, inputs: Inputs) -> Array:
     return x.transpose(*reduced, *kept).reshape(prod(x.shape[axis] for axis in reduced), -1)
 
 
-_REDUCTIONS: dict[str, Any] = {
-    "REDUCE_MAX": np.maximum,
-    "REDUCE_MIN": np.minimum,
-    "REDUCE_PROD": np.multiply,
-    "REDUCE_ANY": np.logical_or,
-    "REDUCE_ALL": np.logical_and,
+_REDUCTIONS: dict[str, str] = {
+    "REDUCE_MAX": "maximum",
+    "REDUCE_MIN": "minimum",
+    "REDUCE_PROD": "multiply",
+    "REDUCE_ANY": "logical_or",
+    "REDUCE_ALL": "logical_and",
 }
 
 
@@ -130,7 +130,7 @@ def prepare_reduction(graph: Graph, op: Op) -> Kernel:
     x, out = graph.input(op, 0), graph.output(op)
     if op.kind == "REDUCE_PROD" and x.dtype.bits < 32:
         raise NoKernel(f"type {x.dtype.value}")
-    combine = _REDUCTIONS[op.kind]
+    combine: np.ufunc = getattr(np, _REDUCTIONS[op.kind])
     return lambda inputs: (combine.reduce(_reduced_first(graph, op, inputs), axis=0).reshape(out.shape),)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcuprof.graph import DType, Graph, Tensor
+from mcuprof.graph import DType, Graph, Op, Tensor
 
 WEIGHTED = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"),
@@ -12,7 +12,7 @@ WEIGHTED = (
 
 def scheme(graph: Graph) -> str:
     """The types that carry most of the work: activations and weights of the operators with weights."""
-    pairs = [pair for op in graph.ops if op.kind in WEIGHTED and (pair := _pair(graph, op.inputs, op.kind)) is not None]
+    pairs = [pair for op in graph.ops if op.kind in WEIGHTED and (pair := operands(graph, op)) is not None]
     if not pairs:
         types = sorted({graph.tensors[index].dtype.value for index in (*graph.inputs, *graph.outputs)})
         return "+".join(types) or "none"
@@ -35,9 +35,12 @@ def scheme(graph: Graph) -> str:
     return f"{activation.value}{f' with {odd[0]} weights' if odd else ''}{suffix}"
 
 
-def _pair(graph: Graph, inputs: tuple[int, ...], kind: str) -> tuple[Tensor, Tensor] | None:
-    """The operator's activations and weights: the first computed tensor and the first constant of rank ≥ 2."""
-    tensors = [graph.tensors[index] for index in inputs if index >= 0]
+def operands(graph: Graph, op: Op) -> tuple[Tensor, Tensor] | None:
+    """The operator's activations and weights: the first computed tensor and the first constant of rank ≥ 2.
+
+    Where nothing is constant the activations stand for both; None where nothing is computed.
+    """
+    tensors = [graph.tensors[index] for index in op.inputs if index >= 0]
     computed = next((t for t in tensors if not t.is_constant and not t.variable), None)
     weights = next((t for t in tensors if t.is_constant and len(t.shape) >= 2), None)
     if computed is None:

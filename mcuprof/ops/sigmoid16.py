@@ -15,7 +15,7 @@ from mcuprof.ops.kernel import Array, Kernel, scale_of
 
 # `sigmoid_table_uint16` of TFLite: sigmoid(i / 24) in Q0.16. Not everywhere the nearest integer, hence written out.
 # fmt: off
-TABLE = np.array([
+TABLE = (
     32768, 33451, 34133, 34813, 35493, 36169, 36843, 37513, 38180, 38841, 39498, 40149, 40794, 41432, 42064, 42688,
     43304, 43912, 44511, 45102, 45683, 46255, 46817, 47369, 47911, 48443, 48964, 49475, 49975, 50464, 50942, 51409,
     51865, 52311, 52745, 53169, 53581, 53983, 54374, 54755, 55125, 55485, 55834, 56174, 56503, 56823, 57133, 57433,
@@ -32,7 +32,7 @@ TABLE = np.array([
     65525, 65525, 65526, 65526, 65526, 65527, 65527, 65528, 65528, 65528, 65529, 65529, 65529, 65529, 65530, 65530,
     65530, 65530, 65531, 65531, 65531, 65531, 65531, 65532, 65532, 65532, 65532, 65532, 65532, 65533, 65533, 65533,
     65533, 65533, 65533, 65533, 65533, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65535,
-], np.int64)
+)
 # fmt: on
 
 
@@ -65,7 +65,8 @@ def logistic(x: Array, multiplier: int = 0, shift: int = 0) -> Array:
     value = _scaled(x, multiplier, shift)
     size = np.abs(value)
     index = np.minimum(size >> 9, 254)
-    result = (TABLE[index] << 9) + (size & 0x1FF) * (TABLE[index + 1] - TABLE[index])
+    table = np.array(TABLE, np.int64)
+    result = (table[index] << 9) + (size & 0x1FF) * (table[index + 1] - table[index])
     result = np.where(size >> 9 >= 255, 0x7FFF << 10, result)
     result = np.where(value >= 0, result + (1 << 9), (1 << 25) - result + (1 << 9) - 1)
     return (result >> 10).astype(np.int16)
@@ -76,7 +77,8 @@ def tanh(x: Array, multiplier: int = 0, shift: int = 0) -> Array:
     value = _scaled(x, multiplier, shift)
     size = np.abs(value)
     index = np.minimum(size >> 8, 254)
-    result = (TABLE[index] << 8) + (size & 0xFF) * (TABLE[index + 1] - TABLE[index])
+    table = np.array(TABLE, np.int64)
+    result = (table[index] << 8) + (size & 0xFF) * (table[index + 1] - table[index])
     result = np.where(size >> 8 >= 255, 0xFFFF << 8, result)
     result = np.where(value >= 0, result - (1 << 23) + (1 << 7), -result + (1 << 23) + (1 << 7) - 1)
     return (result >> 8).astype(np.int16)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mcuprof.errors import ModelError
-from mcuprof.graph import ABSENT, DType, Graph, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.ops import output_shapes
+from mcuprof.ops.conventions import broken_conventions
+from mcuprof.ops.defect import Defect
 
 NPU = "CUSTOM:ethos-u"
 
@@ -25,18 +26,24 @@ _RANGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """`topic` is "operators" or "quantization"; `fatal` defects make results undefined."""
-
-    topic: str
-    message: str
-    fatal: bool = True
+# Their output has the type of their data (at this position), or the graph contradicts itself.
+_SAME_TYPE = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D"), 0),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "MEAN", "SUM", "LOGISTIC", "TANH"), 0),
+    **dict.fromkeys(("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "HARD_SWISH", "ELU", "ABS", "NEG"), 0),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PAD", "PADV2", "CONCATENATION", "PACK"), 0),
+    **dict.fromkeys(("SLICE", "STRIDED_SLICE", "GATHER", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), 0),
+    "SPLIT": 1,
+    "TRANSPOSE_CONV": 2,
+}
 
 
 def defects(graph: Graph) -> tuple[Defect, ...]:
     """All defects of the graph and its subgraphs, in order of appearance."""
-    return tuple(defect for g in (graph, *graph.subgraphs) for defect in (*_order(g), *_operators(g), *_tensors(g)))
+    graphs = (graph, *graph.subgraphs)
+    return tuple(
+        defect for g in graphs for defect in (*_order(g), *_operators(g), *_tensors(g), *broken_conventions(g))
+    )
 
 
 def _order(graph: Graph) -> Iterator[Defect]:
@@ -77,6 +84,18 @@ def _operators(graph: Graph) -> Iterator[Defect]:
                 stored = "x".join(map(str, graph.tensors[index].shape))
                 computed = "x".join(map(str, shape))
                 yield Defect("operators", f"{where} computes {computed}, the file declares {stored}")
+
+        yield from _type(graph, op, where)
+
+
+def _type(graph: Graph, op: Op, where: str) -> Iterator[Defect]:
+    position = _SAME_TYPE.get(op.kind)
+    data = None if position is None else graph.tensor(op, position)
+    out = graph.tensors[op.outputs[0]] if op.outputs and op.outputs[0] != ABSENT else None
+    if data is None or out is None or data.dtype is out.dtype:
+        return
+    if op.source in ("", op.kind):  # ONNX's own operators (ConvInteger, MatMulInteger ...) may have two types
+        yield Defect("operators", f"{where} computes {data.dtype.value}, the file declares {out.dtype.value}")
 
 
 def _tensors(graph: Graph) -> Iterator[Defect]:

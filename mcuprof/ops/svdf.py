@@ -67,13 +67,17 @@ def prepare_svdf(graph: Graph, op: Op) -> Kernel:
     second = rescaler(
         graph, np.float64(divisor_of(state) * scale_of(time) / divisor_of(out)), plain_target(out), 2.0**31
     )
-    zero = zero_of(x)
+    zero, state_zero = zero_of(x), zero_of(state)
     constant_bias = 0 if bias is None else bias.array().reshape(-1).astype(np.int64)
 
     def run_integer(inputs: Inputs) -> tuple[Array, ...]:
-        new = first((inputs[0].reshape(batch, -1).astype(np.int64) - zero) @ weights)
-        shifted = np.concatenate([inputs[4].reshape(register)[..., 1:], new[..., None]], axis=2)
-        total = (shifted * taps64).sum(axis=-1).reshape(batch, -1, rank).sum(axis=-1) + constant_bias
+        # The zero point is added after the clamp, so that a sum may wrap.
+        new = first((inputs[0].reshape(batch, -1).astype(np.int64) - zero) @ weights).astype(np.int64) + state_zero
+        fresh = new.astype(storage(state.dtype))
+        shifted = np.concatenate([inputs[4].reshape(register)[..., 1:], fresh[..., None]], axis=2)
+        total = ((shifted.astype(np.int64) - state_zero) * taps64).sum(axis=-1).reshape(batch, -1, rank).sum(
+            axis=-1
+        ) + constant_bias
         return second(total).reshape(out.shape), shifted.reshape(state.shape)
 
     return run_integer

@@ -80,7 +80,7 @@ def _windows(graph: Graph, op: Op, position: int) -> Array:
     if position != 0:
         return np.zeros(0, np.int64)
     w = window(graph, op)
-    last = np.zeros((w.batch, w.in_h, w.in_w), np.int64)
+    last = np.full((w.batch, w.in_h, w.in_w), -1)  # what no window touches is never read
     pixels = np.arange(w.batch * w.out_h * w.out_w).reshape(w.batch, w.out_h, w.out_w)
     for tap in range(w.kernel_h * w.kernel_w):
         row, column = divmod(tap, w.kernel_w)
@@ -118,7 +118,7 @@ def _copies(graph: Graph, op: Op, position: int) -> Array:
 
 
 _WALKS: Mapping[str, _Steps] = {
-    **dict.fromkeys((*ELEMENTWISE, *POINTWISE, "QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _each),
+    **dict.fromkeys((*ELEMENTWISE, *POINTWISE, "QUANTIZE", "DEQUANTIZE"), _each),
     # Maximum, sum and output passes of a row: the last one reads element by element, and no earlier row again.
     "SOFTMAX": _each,
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"), _windows),

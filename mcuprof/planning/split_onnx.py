@@ -125,6 +125,7 @@ class TensorSplitter(Splitter):
         none = (0,) * len(self.graph.ops)
         self.outline = Outline(self.graph, _WHOLE_BYTES)
         self.tariff = Tariff(none, none, 0, 0, (1,), apart=True)
+        self.dealt = []
         self.strategies = [("none", rules("reference", None))]
         self.tail = 0
 

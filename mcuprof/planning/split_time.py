@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mcuprof.cost import NoData, latency
+from mcuprof.costs import NoData, latency
 from mcuprof.graph import Graph
 from mcuprof.hardware.device import Device
 

@@ -15,7 +15,19 @@ from mcuprof.memory import MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
 from mcuprof.planning.proof import Say
-from mcuprof.rewrites.split import FINE, Choice, Option, Outline, Split, Tariff, front, options, split, turned
+from mcuprof.rewrites.split import (
+    FINE,
+    Choice,
+    Option,
+    Outline,
+    Split,
+    Tariff,
+    front,
+    group_options,
+    options,
+    split,
+    turned,
+)
 from mcuprof.runtimes import Arena
 from mcuprof.runtimes.tflm.lifetimes import with_plan as graph_with_plan
 from mcuprof.runtimes.tflm.marginal import marginal
@@ -27,6 +39,7 @@ PLACEMENTS = 60  # choices placed per search
 # A quick placement ranks, a closer one compares neighbours, a thorough one is for what is shown and written.
 QUICK, CLOSER, THOROUGH = 0.0, 2.0, 4.0
 VARIATIONS = 24
+EFFORT = 4000  # operators in all variations that are placed: what one costs grows with them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,11 +76,13 @@ class Splitter:
     macs: int
     outline: Outline = field(init=False)
     tariff: Tariff = field(init=False)
+    dealt: list[Option] = field(init=False)
     strategies: list[tuple[str, OverlapRules]] = field(init=False)
     tail: int = field(init=False)
     placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
     spent: dict[tuple[Option, ...], float] = field(default_factory=dict)
     near: dict[Option, list[Option]] = field(default_factory=dict)
+    effort: int = 0
 
     def __post_init__(self) -> None:
         costs = marginal(self.graph, library=self.firmware.library, core=self.firmware.core)
@@ -79,6 +94,7 @@ class Splitter:
             costs.concatenation_bytes,
             _grains(self.firmware, any(costs.scratch)),
         )
+        self.dealt = group_options(self.outline, self.tariff)
         self.strategies = _strategies(self.firmware, self.wishes)
         self.tail = self.firmware.arena(self.graph).tail.nbytes
 
@@ -90,7 +106,7 @@ class Splitter:
             unsplit = memory.plan(
                 self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
             )
-            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say))
+            found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, groups=True))
         return list(found)
 
     def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:
@@ -188,20 +204,25 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
     found = []
     tried = 0
     improved = True
-    while improved and tried < VARIATIONS:
+    while improved and tried < VARIATIONS and splitter.effort < EFFORT:
         improved = False
         for number, option in enumerate(point.choice.options):
             for other in _neighbours(splitter, option):
                 chosen = (*point.choice.options[:number], other, *point.choice.options[number + 1 :])
                 work = splitter.work(sum(o.work for o in chosen))
                 tail = splitter.tail + sum(o.tail for o in chosen)
-                if tried >= VARIATIONS or (limit is not None and work > limit) or splitter.spent.get(chosen, 0.0):
+                if (
+                    max(tried / VARIATIONS, splitter.effort / EFFORT) >= 1
+                    or (limit is not None and work > limit)
+                    or splitter.spent.get(chosen, 0.0)
+                ):
                     continue
                 if max(o.peak for o in chosen) + tail >= point.bytes:
                     continue
                 tried += 1
                 splitter.say(f"varying split {tried}")
                 candidate = splitter.place(chosen, CLOSER)
+                splitter.effort += len(candidate.split.graph.ops)
                 if candidate.bytes < point.bytes:
                     point, improved = candidate, True
                     found.append(candidate)
@@ -212,11 +233,12 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
 
 
 def _neighbours(splitter: Splitter, option: Option) -> list[Option]:
-    """The same region with one stripe more or less, even or not, from the other end, with other crops."""
+    """The same region with one stripe or group more or less, even or not, from the other end, with other crops."""
     if option not in splitter.near:
         every = options(splitter.outline, option.region, splitter.tariff, finest=FINE)
+        every += [o for o in splitter.dealt if o.region == option.region]
         near = [o for o in every if abs(o.stripes - option.stripes) <= 2]
-        for upward in turned(splitter.outline, option, splitter.tariff, FINE):
+        for upward in [] if option.channels else turned(splitter.outline, option, splitter.tariff, FINE):
             if abs(upward.stripes - option.stripes) <= 1:
                 near.append(upward)
         near.sort(key=lambda o: (o.peak + o.tail, o.work))

@@ -13,7 +13,9 @@ from mcuprof.limits import DEFAULT, ReadLimits, check_limit
 from mcuprof.ops import propagate_shapes
 from mcuprof.ops.operands import check_operands
 from mcuprof.readers.extent import check_graph
+from mcuprof.readers.oddities import oddities
 
+_PIECE = 16 * 1024**2
 _FOREIGN = (
     (b"version https://git-lfs", "a git-LFS pointer, not the model: run `git lfs pull`"),
     (b"\x1f\x8b", "gzip-compressed: unpack it first"),
@@ -44,11 +46,15 @@ def _load(path: Path, limits: ReadLimits) -> bytes:
         if path.is_dir():
             raise ModelError("is a directory, not a model")
         with path.open("rb") as file:
-            # One byte more than allowed tells; pipes and devices have no size and need not end.
-            data = file.read(limits.file + 1)
-            size = max(len(data), path.stat().st_size)
+            size = path.stat().st_size
+            check_limit(limits, "file", size, f"is {size:,} bytes")
+            # Piece by piece: `read` with a limit allocates the limit first. Pipes and devices say 0 and need not end.
+            pieces, size = [], 0
+            while piece := file.read(min(_PIECE, limits.file + 1 - size)):
+                pieces.append(piece)
+                size += len(piece)
         check_limit(limits, "file", size, f"is {size:,} bytes")
-        return data
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
     except OSError as error:
         raise ModelError(error.strerror.lower() if error.strerror else str(error)) from None
     except ValueError as error:  # a path with a null byte
@@ -75,15 +81,12 @@ def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape], limits: Read
         form = "onnx"
     check_graph(graph, limits)
     check_operands(graph)
-    notes = graph.origin.notes
-    if path.suffix.lower() in (".tflite", ".onnx") and path.suffix.lower() != f".{form}":
-        notes = (f"the file is named {path.suffix} but holds a {form} model", *notes)
     origin = replace(
         graph.origin,
         format=form,
         path=str(path),
         nbytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        notes=notes,
+        oddities=(*graph.origin.oddities, *oddities(graph, form, path.suffix)),
     )
     return replace(graph, origin=origin)

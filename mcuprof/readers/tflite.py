@@ -1,21 +1,20 @@
 """TFLite flatbuffers → `Graph`.
 
-The flatbuffer accessors of the `tflite` package trust the file; this reader does not. Every length is compared with the
-bytes that are there before anything is allocated for it, every index with the table it points into, and whatever the
-accessors still trip over becomes a ModelError.
+A file is not trusted. Every length is compared with the bytes that are there before anything is allocated for it, every
+index with the table it points into, and whatever access still trips becomes a ModelError. Numbers of slots are those of
+`schema.fbs`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterator, Mapping
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, Attribute, DType, Graph, Op, Origin, Quantization, Shape, Tensor
+from mcuprof.readers.flatbuffer import Flatbuffer, Table
 from mcuprof.readers.tflite_options import OPTIONS, attribute
+from mcuprof.readers.tflite_schema import OPERATORS, TABLES
 
 # Tables may share what they refer to, and a small file can so declare a large one. Converters share very little.
 MAX_REUSE = 16
@@ -46,28 +45,16 @@ TENSOR_TYPES = (
     DType.UINT4,
 )
 
-# What the generated accessors raise on files that lie about their offsets.
-_TRIPPED = (
-    struct.error,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RecursionError,
-)
+# What access to a file that lies about its offsets raises.
+_TRIPPED = (struct.error, IndexError, ValueError, OverflowError, MemoryError)
 
 
 def read_tflite(data: bytes, input_shapes: Mapping[str, Shape]) -> Graph:
     """The first subgraph of the flatbuffer, with the others in `subgraphs`. Raises ModelError (without the path)."""
     if data[4:8] != b"TFL3":
         raise ModelError("is not a TFLite model (no TFL3 identifier at byte 4)")
-    import tflite
-
     try:
-        return _Reader(tflite, data, input_shapes).graph()
+        return _Reader(data, input_shapes).graph()
     except _TRIPPED as error:
         raise ModelError(f"is damaged or truncated ({type(error).__name__}: {_first_line(error)})") from error
 
@@ -77,29 +64,24 @@ def _first_line(error: BaseException) -> str:
 
 
 class _Reader:
-    """One pass over one file. Holds what all parts need: schema classes, bytes, tables of the model."""
+    """One pass over one file. Holds what all parts need: bytes, tables of the model."""
 
-    def __init__(self, schema: Any, data: bytes, input_shapes: Mapping[str, Shape]) -> None:
-        self.schema = schema
+    def __init__(self, data: bytes, input_shapes: Mapping[str, Shape]) -> None:
         self.data = data
         self.view = memoryview(data)
         self.input_shapes = input_shapes
         self.notes: list[str] = []
         self.budget = MAX_REUSE * len(data)  # bytes of strings and vectors still to be read
-        self.model = schema.Model.GetRootAs(data, 0)
-        self.kind_names = {
-            value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
-        }
+        self.model = Flatbuffer(data).root()
 
     def graph(self) -> Graph:
         model = self.model
-        count = self.length(model.SubgraphsLength(), 4, "subgraphs")
-        if count == 0:
+        subgraphs = list(self.tables(model, 2, "subgraphs"))
+        if not subgraphs:
             raise ModelError("holds no subgraph")
-        codes = self.length(model.OperatorCodesLength(), 4, "operator codes")
-        self.codes = [self.operator_code(i) for i in range(codes)]
-        self.buffers = [self.buffer(i) for i in range(self.length(model.BuffersLength(), 4, "buffers"))]
-        graphs = [self.subgraph(model.Subgraphs(i), i) for i in range(count)]
+        self.codes = [self.operator_code(code) for code in self.tables(model, 1, "operator codes")]
+        self.buffers = [self.buffer(buffer, i) for i, buffer in enumerate(self.tables(model, 4, "buffers"))]
+        graphs = [self.subgraph(subgraph, i) for i, subgraph in enumerate(subgraphs)]
         self.check_subgraph_references(graphs)
         main = graphs[0]
         unknown = [name for name in self.input_shapes if name not in {main.tensors[i].name for i in main.inputs}]
@@ -118,80 +100,67 @@ class _Reader:
 
     # Tables of the model ---------------------------------------------------------------------------------------------
 
-    def operator_code(self, index: int) -> tuple[str, int]:
-        code = self.model.OperatorCodes(index)
+    def operator_code(self, code: Table) -> tuple[str, int]:
         # Old converters fill only the 8-bit field, some new ones only the other; the larger is right (schema.fbs on
-        # builtin_code). The package's BuiltinCode() answers with the 8-bit field below 127, so the field is read here.
-        from flatbuffers.number_types import Int32Flags
-
-        table = code._tab
-        offset = table.Offset(10)
-        new = table.Get(Int32Flags, offset + table.Pos) if offset else 0
-        number = max(code.DeprecatedBuiltinCode(), int(new))
-        kind = self.kind_names.get(number, f"OP{number}")
+        # builtin_code).
+        number = max(code.number(0, "b"), code.number(3, "i"))
+        kind = OPERATORS[number] if 0 <= number < len(OPERATORS) else f"OP{number}"
         if kind == "CUSTOM":
             kind = f"CUSTOM:{self.text(code, 1)}"
-        return kind, code.Version()
+        return kind, code.number(2, "i", 1)
 
-    def buffer(self, index: int) -> memoryview | None:
-        buffer = self.model.Buffers(index)
-        if buffer.Offset() > 1:  # content behind the flatbuffer, for files above 2 GiB
-            start, size = buffer.Offset(), buffer.Size()
+    def buffer(self, buffer: Table, index: int) -> memoryview | None:
+        if buffer.number(1, "Q") > 1:  # content behind the flatbuffer, for files above 2 GiB
+            start, size = buffer.number(1, "Q"), buffer.number(2, "Q")
         else:
-            size = buffer.DataLength()
-            if size == 0:
-                return None
-            table = buffer._tab
-            start = table.Vector(table.Offset(4))
+            start, size = buffer.vector(0) or (0, 0)
         if start + size > len(self.data):
             raise ModelError(f"buffer {index} ends at byte {start + size:,} of a {len(self.data):,}-byte file")
         return self.view[start : start + size] if size else None
 
     def metadata(self) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        for i in range(self.length(self.model.MetadataLength(), 4, "metadata")):
-            entry = self.model.Metadata(i)
-            content = self.buffers[self.index(entry.Buffer(), len(self.buffers), f"metadata {i}", "buffer")]
+        for i, entry in enumerate(self.tables(self.model, 6, "metadata")):
+            content = self.buffers[self.index(entry.number(1, "I"), len(self.buffers), f"metadata {i}", "buffer")]
             self.length(0 if content is None else len(content), 1, "bytes of metadata")
             found[self.text(entry, 0)] = bytes(content) if content is not None else b""
         return found
 
     # Subgraphs ------------------------------------------------------------------------------------------------------
 
-    def subgraph(self, table: Any, number: int) -> Graph:
+    def subgraph(self, table: Table, number: int) -> Graph:
         where = "" if number == 0 else f" of subgraph {number}"
-        count = self.length(table.TensorsLength(), 4, "tensors")
-        inputs = self.indices(table, "Inputs", count, f"input list{where}")
-        outputs = self.indices(table, "Outputs", count, f"output list{where}")
+        entries = list(self.tables(table, 0, "tensors"))
+        inputs = self.indices(table, 1, len(entries), f"input list{where}")
+        outputs = self.indices(table, 2, len(entries), f"output list{where}")
         named = frozenset(inputs) if number == 0 else frozenset()
-        tensors = tuple(self.tensor(table.Tensors(i), i, i in named) for i in range(count))
-        ops = tuple(
-            self.op(table.Operators(i), i, tensors) for i in range(self.length(table.OperatorsLength(), 4, "operators"))
-        )
+        tensors = tuple(self.tensor(entry, i, i in named) for i, entry in enumerate(entries))
+        ops = tuple(self.op(entry, i, tensors) for i, entry in enumerate(self.tables(table, 3, "operators")))
         return Graph(self.text(table, 4), tensors, ops, inputs, outputs)
 
-    def tensor(self, table: Any, index: int, is_input: bool) -> Tensor:
+    def tensor(self, table: Table, index: int, is_input: bool) -> Tensor:
         name = self.text(table, 3) or f"tensor_{index}"
-        if not 0 <= table.Type() < len(TENSOR_TYPES):
-            raise ModelError(f"tensor {index} ({name!r}) has the unknown type {table.Type()}")
-        dtype = TENSOR_TYPES[table.Type()]
+        code = table.number(1, "b")
+        if not 0 <= code < len(TENSOR_TYPES):
+            raise ModelError(f"tensor {index} ({name!r}) has the unknown type {code}")
+        dtype = TENSOR_TYPES[code]
         # Buffer 0 means "no content" by convention, also in files whose buffer table is empty.
-        number = self.index(table.Buffer(), max(1, len(self.buffers)), f"tensor {index} ({name!r})", "buffer")
+        number = self.index(table.number(2, "I"), max(1, len(self.buffers)), f"tensor {index} ({name!r})", "buffer")
         content = self.buffers[number] if self.buffers else None
         shape = self.shape(table, name, is_input)
-        tensor = Tensor(name, shape, dtype, self.quantization(table, name), content, bool(table.IsVariable()))
-        if content is not None and len(content) < tensor.nbytes and table.Sparsity() is None:
+        tensor = Tensor(name, shape, dtype, self.quantization(table), content, table.number(5, "?", False))
+        if content is not None and len(content) < tensor.nbytes and table.table(6) is None:
             raise ModelError(
                 f"tensor {index} ({name!r}) holds {len(content):,} bytes where its shape needs {tensor.nbytes:,}"
             )
         return tensor
 
-    def shape(self, table: Any, name: str, is_input: bool) -> Shape:
-        rank = self.length(table.ShapeLength(), 4, "dimensions")
+    def shape(self, table: Table, name: str, is_input: bool) -> Shape:
+        shape = self.integers(table, 0, "i", "dimensions")
+        rank = len(shape)
         if rank > MAX_RANK:
             raise ModelError(f"tensor {name!r} has {rank} dimensions; TFLite kernels take at most {MAX_RANK}")
-        shape = tuple(table.Shape(i) for i in range(rank))
-        signature = tuple(table.ShapeSignature(i) for i in range(self.length(table.ShapeSignatureLength(), 4, "dims")))
+        signature = self.integers(table, 7, "i", "dims")
         if is_input and name in self.input_shapes:
             wanted = self.input_shapes[name]
             if len(wanted) != rank:
@@ -218,52 +187,49 @@ class _Reader:
             read_as = _dims(tuple(1 if size == -1 else size for size in shape))
             self.notes.append(f"input {name!r} has open dimensions {_dims(signature)}, read as {read_as}")
 
-    def quantization(self, table: Any, name: str) -> Quantization | None:
-        parameters = table.Quantization()
-        if parameters is None:
+    def quantization(self, table: Table) -> Quantization | None:
+        parameters = table.table(4)
+        scales = None if parameters is None else self.vector(parameters, 2, 4, "scales")
+        if parameters is None or not scales:
             return None
-        count = self.length(parameters.ScaleLength(), 4, "scales")
-        if count == 0:
-            return None
-        zeros = self.length(parameters.ZeroPointLength(), 8, "zero points")
-        scale = parameters.ScaleAsNumpy()
-        zero_point = parameters.ZeroPointAsNumpy() if zeros else np.zeros(0, np.int64)
-        return Quantization(
-            tuple(float(value) for value in scale),
-            tuple(int(value) for value in zero_point),
-            parameters.QuantizedDimension(),
-        )
+        scale = struct.unpack_from(f"<{scales[1]}f", self.data, scales[0])
+        return Quantization(scale, self.integers(parameters, 3, "q", "zero points"), parameters.number(6, "i"))
 
-    def op(self, table: Any, index: int, tensors: tuple[Tensor, ...]) -> Op:
-        kind, version = self.codes[self.index(table.OpcodeIndex(), len(self.codes), f"operator {index}", "code")]
+    def op(self, table: Table, index: int, tensors: tuple[Tensor, ...]) -> Op:
+        kind, version = self.codes[self.index(table.number(0, "I"), len(self.codes), f"operator {index}", "code")]
         where = f"operator {index} ({kind})"
-        inputs = self.indices(table, "Inputs", len(tensors), where, optional=True)
-        outputs = self.indices(table, "Outputs", len(tensors), where, optional=True)
-        try:
-            between = self.indices(table, "Intermediates", len(tensors), where, optional=True)
-        except AttributeError:
-            between = ()
+        inputs = self.indices(table, 1, len(tensors), where, optional=True)
+        outputs = self.indices(table, 2, len(tensors), where, optional=True)
+        between = self.indices(table, 8, len(tensors), where, optional=True)
         for position in outputs:
             if position != ABSENT and tensors[position].is_constant:
                 raise ModelError(f"{where} writes the constant {tensors[position].name!r}")
         return Op(kind, inputs, outputs, self.options(table, kind, where), "", version, kind, between)
 
-    def options(self, table: Any, kind: str, where: str) -> dict[str, Attribute]:
-        if kind.startswith("CUSTOM:") and self.length(table.CustomOptionsLength(), 1, "bytes of options"):
-            return {"custom_options": table.CustomOptionsAsNumpy().tobytes()}
+    def options(self, table: Table, kind: str, where: str) -> dict[str, Attribute]:
+        if kind.startswith("CUSTOM:") and (custom := self.vector(table, 5, 1, "bytes of options")):
+            return {"custom_options": self.data[custom[0] : sum(custom)]}
         row = OPTIONS.get(kind)
-        union = table.BuiltinOptions()
-        if row is None or union is None:
+        options = table.table(4)
+        if row is None or options is None:
             return {}
-        class_name, accessors = row
-        if table.BuiltinOptionsType() != getattr(self.schema.BuiltinOptions, class_name):
+        number, fields = TABLES[row[0]]
+        if table.number(3, "B") != number:
             return {}
-        options = getattr(self.schema, class_name)()
-        options.Init(union.Bytes, union.Pos)
+        values = {name: self.option(options, *fields[accessor]) for name, accessor in row[1].items()}
         try:
-            return {name: attribute(name, getattr(options, accessor)()) for name, accessor in accessors.items()}
+            return {name: attribute(name, value) for name, value in values.items() if value is not None}
         except ValueError as error:
             raise ModelError(f"{where} has broken options ({_first_line(error)})") from error
+
+    def option(self, table: Table, slot: int, form: str, absent: Attribute | None) -> Attribute | None:
+        """One field of an options table, as `tflite_schema` describes it."""
+        if form == "s":
+            return self.text(table, slot)
+        if form == "[i]":
+            return self.integers(table, slot, "i", "options") if table.vector(slot) else None
+        value: Attribute = table.number(slot, form, absent)
+        return value
 
     def check_subgraph_references(self, graphs: list[Graph]) -> None:
         for graph in graphs:
@@ -289,24 +255,35 @@ class _Reader:
             raise ModelError(f"{where} refers to {what} {value} of {size}")
         return value
 
-    def indices(self, table: Any, field: str, size: int, where: str, *, optional: bool = False) -> tuple[int, ...]:
+    def vector(self, table: Table, slot: int, element_bytes: int, what: str) -> tuple[int, int] | None:
+        """(position, elements) of the vector in `slot`, which lies inside the file; None when it is absent or empty."""
+        start, count = table.vector(slot) or (0, 0)
+        self.length(count, element_bytes, what)
+        if start + count * element_bytes > len(self.data):
+            raise IndexError(f"{what} end at byte {start + count * element_bytes:,}")
+        return (start, count) if count else None
+
+    def tables(self, table: Table, slot: int, what: str) -> Iterator[Table]:
+        """The elements of a vector of tables."""
+        start, count = self.vector(table, slot, 4, what) or (0, 0)
+        return (table.element(start, i) for i in range(count))
+
+    def integers(self, table: Table, slot: int, form: str, what: str) -> tuple[int, ...]:
+        """The elements of a vector of numbers, by struct's letter for their type."""
+        start, count = self.vector(table, slot, struct.calcsize(f"<{form}"), what) or (0, 0)
+        return struct.unpack_from(f"<{count}{form}", self.data, start)
+
+    def indices(self, table: Table, slot: int, size: int, where: str, *, optional: bool = False) -> tuple[int, ...]:
         """A vector of tensor indices, checked; `optional` lets −1 (absent) through."""
-        self.length(getattr(table, f"{field}Length")(), 4, "operands")
-        values = getattr(table, f"{field}AsNumpy")()
-        found: Iterable[int] = values.tolist() if hasattr(values, "tolist") and np.ndim(values) else ()
         return tuple(
-            value if optional and value == ABSENT else self.index(value, size, where, "tensor") for value in found
+            value if optional and value == ABSENT else self.index(value, size, where, "tensor")
+            for value in self.integers(table, slot, "i", "operands")
         )
 
-    def text(self, table: Any, number: int) -> str:
-        """The string in field `number` of a table; bytes that are not UTF-8 are replaced."""
-        inner = table._tab
-        offset = inner.Offset(4 + 2 * number)
-        if not offset:
-            return ""
-        start = inner.Vector(offset)
-        count = self.length(inner.VectorLen(offset), 1, "characters")
-        return bytes(self.view[start : start + count]).decode("utf-8", "replace")
+    def text(self, table: Table, slot: int) -> str:
+        """The string in a slot; bytes that are not UTF-8 are replaced."""
+        found = self.vector(table, slot, 1, "characters")
+        return self.data[found[0] : sum(found)].decode("utf-8", "replace") if found else ""
 
 
 def _dims(shape: Shape) -> str:

@@ -7,7 +7,6 @@ Kinds without a row have no options that mcuprof uses; `writers/tflite_model.py`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from mcuprof.graph import Attribute
 
@@ -66,7 +65,7 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "REDUCE_MAX": _REDUCE,
     "REDUCE_MIN": _REDUCE,
     "REDUCE_PROD": _REDUCE,
-    "RESHAPE": ("ReshapeOptions", {"new_shape": "NewShapeAsNumpy"}),
+    "RESHAPE": ("ReshapeOptions", {"new_shape": "NewShape"}),
     "RESIZE_BILINEAR": (
         "ResizeBilinearOptions",
         {"align_corners": "AlignCorners", "half_pixel_centers": "HalfPixelCenters"},
@@ -80,7 +79,7 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "SPACE_TO_DEPTH": ("SpaceToDepthOptions", {"block_size": "BlockSize"}),
     "SPLIT": ("SplitOptions", {"splits": "NumSplits"}),
     "SPLIT_V": ("SplitVOptions", {"splits": "NumSplits"}),
-    "SQUEEZE": ("SqueezeOptions", {"axes": "SqueezeDimsAsNumpy"}),
+    "SQUEEZE": ("SqueezeOptions", {"axes": "SqueezeDims"}),
     "STRIDED_SLICE": (
         "StridedSliceOptions",
         {
@@ -106,8 +105,8 @@ OPTIONS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 
 
-def attribute(name: str, value: Any) -> Attribute:
-    """One schema value under its attribute `name`: enums become words, arrays become tuples.
+def attribute(name: str, value: Attribute) -> Attribute:
+    """One schema value under its attribute `name`: enums become words.
 
     Raises ValueError for a padding or activation that the schema does not know.
     """
@@ -115,16 +114,10 @@ def attribute(name: str, value: Any) -> Attribute:
         return _word(PADDING, value)
     if name == "activation":
         return _word(ACTIVATION, value)
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if hasattr(value, "tolist"):
-        return tuple(int(item) for item in value.tolist()) if getattr(value, "ndim", 0) else ()
-    return ()
+    return value
 
 
-def _word(words: tuple[str, ...], value: int) -> str:
-    if not 0 <= value < len(words):
-        raise ValueError(f"enum value {value} is not in the schema")
+def _word(words: tuple[str, ...], value: Attribute) -> str:
+    if not isinstance(value, int) or not 0 <= value < len(words):
+        raise ValueError(f"enum value {value!r} is not in the schema")
     return words[value]

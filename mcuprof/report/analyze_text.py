@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mcuprof.document import Latency, Result, Strategy
+from mcuprof.report.arithmetic_text import arithmetic_section
 from mcuprof.report.npu_text import npu_section
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
@@ -37,6 +38,7 @@ def block(page: Page, result: Result) -> list[Line]:
         _flash(page, result),
         _latency(page, result),
         _operators(page, result.latency),
+        arithmetic_section(page, result.arithmetic),
         npu_section(page, result.npu),
     ]
     lines: list[Line] = []

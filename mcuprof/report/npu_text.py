@@ -30,6 +30,7 @@ def npu_section(page: Page, npu: Npu | msgspec.UnsetType) -> list[Line]:
         Column("operator", flexible=18),
         Column("runs on"),
         Column("cycles", right=True, drop=1),
+        Column("limited by", drop=3),
         Column("basis", flexible=24, drop=2),
     )
     rows = [
@@ -38,6 +39,7 @@ def npu_section(page: Page, npu: Npu | msgspec.UnsetType) -> list[Line]:
             page.clean(each.operator),
             each.place,
             _cost(each),
+            "" if isinstance(each.bound, msgspec.UnsetType) else each.bound,
             page.clean(each.basis),
         )
         for each in npu.operators

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import UNPROVEN, Finding, Latency, Memory, Npu, RegionUse, Result
+from mcuprof.document import UNPROVEN, Arithmetic, Ceiling, Finding, Latency, Memory, Npu, RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, columns, line
 from mcuprof.units import format_bytes, format_count, format_ms, format_size
 
@@ -110,6 +110,21 @@ def latency_words(latency: Latency | None, reason: str | msgspec.UnsetType) -> t
     if latency.low_ms is None or latency.high_ms is None:
         return f"{format_ms(latency.ms)}, no band", latency.basis
     return f"{format_ms(latency.ms)} ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
+
+
+def precision_words(work: Arithmetic) -> str:
+    """Which types the MACs are of: `int8 x int8 98 % of the MACs, int8 x int4 2 %`, activations first."""
+    total = sum(each.macs for each in work.precisions)
+    shares = [
+        f"{each.activations} x {each.weights} {100 * each.macs / total:.3g} %" for each in work.precisions if each.macs
+    ]
+    return ", ".join(shares) + " of the MACs" if shares else "no MACs"
+
+
+def ceiling_name(ceiling: Ceiling, work: Arithmetic) -> str:
+    """What the ceiling is of, with its types where there are several."""
+    several = len({(each.activations, each.weights) for each in work.ceilings}) > 1
+    return f"{ceiling.name}, {ceiling.activations} x {ceiling.weights}" if several else ceiling.name
 
 
 def npu_words(npu: Npu) -> str:

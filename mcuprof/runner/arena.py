@@ -286,7 +286,8 @@ class _Arena:
         result = np.empty(spec.shape, storage(spec.dtype))
         flat = result.reshape(-1)
         for start, stop in zip((0, *cuts), (*cuts, spec.elements), strict=True):
-            (value,) = run_operator(self.program, index, operands, self.state)
+            with np.errstate(all="ignore"):  # of other strips, overwritten already: as floats they may be anything
+                (value,) = run_operator(self.program, index, operands, self.state)
             flat[start:stop] = value.reshape(-1)[start:stop]
             part = slice(place.start + start * width, place.start + stop * width)
             self.bytes[part] = flat[start:stop].view(np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,7 +13,7 @@ from mcuprof.errors import ModelError, UsageError
 from mcuprof.graph import Graph, Tensor
 from mcuprof.ops.kernel import Array, NoKernel, storage
 
-Given = Mapping[str, Array] | Sequence[Array] | Array
+Given: TypeAlias = "Mapping[str, Array] | Sequence[Array] | Array"
 
 
 def random_inputs(graph: Graph, seed: int) -> dict[int, Array]:

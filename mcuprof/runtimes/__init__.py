@@ -13,7 +13,7 @@ from mcuprof.errors import UsageError
 from mcuprof.graph import Graph, Op
 from mcuprof.hardware import Core
 from mcuprof.ops.sharing import Share
-from mcuprof.runtimes import tflm
+from mcuprof.runtimes import foreign, tflm
 from mcuprof.runtimes.tflm import Arena
 from mcuprof.runtimes.tflm.kernels import KernelMemory
 from mcuprof.runtimes.tflm.lifetimes import ONLINE, Request, with_plan
@@ -47,7 +47,8 @@ class Runtime:
 
     `sharing(library, core)` says which bytes its kernels let outputs share with dying inputs; `with_plan(graph, order,
     offsets)` is the graph as a file would hold it that tells the runtime to obey this plan; `kernel_memory(library,
-    core)` says what an operator's kernel asks of the arena.
+    core)` says what an operator's kernel asks of the arena. `memory_known` is false where the arena is only what the
+    tensors need; `kernels` is the kernel set that a runtime brings, whatever the device.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Runtime:
     sharing: Callable[[str, Core | None], Sharing]
     with_plan: Callable[[Graph, Sequence[int], Sequence[int | None]], Graph]
     kernel_memory: Callable[[str, Core | None], Callable[[Graph, Op], KernelMemory]]
+    memory_known: bool = True
+    kernels: str | None = None
 
 
 def _tflm_sharing(library: str, core: Core | None) -> Sharing:
@@ -66,7 +69,20 @@ def _tflm_sharing(library: str, core: Core | None) -> Sharing:
 
 
 _RUNTIMES: Mapping[str, Runtime] = {
-    "tflm": Runtime("tflm", tflm.arena, refusal, _tflm_sharing, with_plan, tflm.kernel_memory)
+    "tflm": Runtime("tflm", tflm.arena, refusal, _tflm_sharing, with_plan, tflm.kernel_memory),
+    **{
+        name: Runtime(
+            name,
+            foreign.arena,
+            foreign.refusal,
+            foreign.sharing,
+            with_plan,
+            foreign.kernel_memory,
+            memory_known=False,
+            kernels=foreign.kernels_of(name),
+        )
+        for name in foreign.names()
+    },
 }
 
 

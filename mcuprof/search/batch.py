@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcuprof import cost as costs
-from mcuprof.cost import cycles as cycles_
+from mcuprof import costs
+from mcuprof.costs import cycles as cycles_
 from mcuprof.errors import UsageError
 from mcuprof.graph import DType, Graph, Op, Shape, Tensor
 from mcuprof.search.evaluator import Evaluator
@@ -39,15 +39,16 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What one layer at one input shape adds; `correction` is what a calibration adds to its instructions."""
+    """What one layer at one input shape adds; `weighted` instructions are what turns into cycles."""
 
     row: int
     output: Shape
     file_bytes: int
+    weights: int
     kind: int
     macs: int
     instructions: float
-    correction: float
+    weighted: float
 
 
 class Batch:
@@ -110,18 +111,22 @@ class Batch:
         block = self._builder.block(layer, shapes)
         graph = _alone(block, shapes)
         found = self._evaluator.work(graph)
-        instructions = correction = float("nan")
+        instructions = weighted = float("nan")
+        weights = 0
         macs = self._evaluator.cost(graph, memory=False).macs
         if not isinstance(found, costs.NoData):
             self._book = found
             (one,) = found.counts
+            (weights,) = found.weight_bytes
             if one.instructions is not None:
                 instructions = one.instructions
-                correction = self._correction(one.kernel, instructions)
+                anchor = self._anchor()
+                weighted = anchor.weighted(one.kernel, instructions, weights) if anchor else instructions
         if block.kind not in self._kinds:
             self._kinds.append(block.kind)
         kind = self._kinds.index(block.kind)
-        known = _Known(len(self._rows), block.output.shape, block.file_bytes, kind, macs, instructions, correction)
+        sizes = (block.file_bytes, weights, kind, macs)
+        known = _Known(len(self._rows), block.output.shape, *sizes, instructions, weighted)
         self._rows.append(known)
         self._layers[layer, shapes] = known
         return known
@@ -129,14 +134,8 @@ class Batch:
     def _anchor(self) -> cycles_.Anchor | None:
         if self._book is None:
             return None
-        found = cycles_.anchor_of(self._evaluator.device, self._book.core.id, self._book.kernels)
+        found = self._book.anchor(self._evaluator.device, 0)
         return None if isinstance(found, str) else found
-
-    def _correction(self, kernel: str, instructions: float) -> float:
-        anchor = self._anchor()
-        if anchor is None or kernel not in anchor.factors:
-            return 0.0
-        return (anchor.factors[kernel] - 1) * (instructions + anchor.per_operator)
 
     def _code(self, sizes: Integers, picked: Integers) -> Integers:
         """Code bytes per candidate: one bill for each set of kinds that occurs."""
@@ -152,15 +151,16 @@ class Batch:
         nothing = np.full(len(sizes), np.nan)
         if self._book is None:
             return (nothing,) * 5
-        instructions = counted + round(self._book.book.per_inference)
+        instructions = counted + round(self._book.book.per_inference) if self._book.counted else nothing
         anchor, device = self._anchor(), self._evaluator.device
         if anchor is None:
             return (instructions, *(nothing,) * 4)
-        corrected = instructions
-        if anchor.factors:
-            parts = np.split(np.array([self._rows[row].correction for row in rows]), np.cumsum(sizes)[:-1])
-            corrected = instructions + np.array([sum(part.tolist()) for part in parts])
-        cycles = np.rint(anchor.cpi * (corrected + anchor.per_operator * sizes))
+        ends = np.cumsum(sizes)[:-1]
+        parts = np.split(np.array([self._rows[row].weighted for row in rows]), ends)
+        weights = [int(part.sum()) for part in np.split(np.array([self._rows[row].weights for row in rows]), ends)]
+        spent = np.array([sum(part.tolist()) for part in parts]) + self._book.per_inference
+        known = [not isinstance(self._book.anchor(device, size), str) for size in weights]
+        cycles = np.where(known, np.rint(anchor.board(device.id) * anchor.cpi * spent), np.nan)
         if device.clock_hz is None:
             return (instructions, cycles, *(nothing,) * 3)
         ms, band = cycles / device.clock_hz * 1000, anchor.band_for(device.id, device.clock_hz)

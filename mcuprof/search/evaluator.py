@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof import cost as costs
-from mcuprof import runtimes
+from mcuprof import costs, runtimes
 from mcuprof.analysis import Options, setting_of
 from mcuprof.analysis.memory import AS_IT_IS, describe
-from mcuprof.cost.kernels import kernel_class
-from mcuprof.cost.laws import count
+from mcuprof.costs.kernels import kernel_class
+from mcuprof.costs.laws import count
 from mcuprof.document import Latency
 from mcuprof.graph import Graph
 from mcuprof.hardware import Device

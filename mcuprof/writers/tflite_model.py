@@ -164,9 +164,7 @@ class _Writer:
             fields["CustomOptions"] = self.blob(options, BUFFER_ALIGNMENT)
         elif op.attributes:
             name, accessors = OPTIONS[op.kind]
-            values = {
-                accessors[key].removesuffix("AsNumpy"): self.value(key, value) for key, value in op.attributes.items()
-            }
+            values = {accessors[key]: self.value(key, value) for key, value in op.attributes.items()}
             fields["BuiltinOptionsType"] = getattr(self.schema.BuiltinOptions, name)
             fields["BuiltinOptions"] = self.table(name, **values)
         if op.intermediates:

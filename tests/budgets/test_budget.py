@@ -90,10 +90,10 @@ def found(*findings: Finding) -> Result:
 
 def test_ignored_errors_stay_visible_as_notes() -> None:
     result = found(
-        Finding("O401", "error", "no kernel"), Finding("M105", "note", "stack"), Finding("L304", "note", "x")
+        Finding("O401", "error", "no kernel"), Finding("M105", "note", "stack"), Finding("L302", "note", "x")
     )
     done = ignore(result, {"O401", "M105"})
-    assert done.verdict == Verdict(True, (Finding("O401", "note", "ignored: no kernel"), Finding("L304", "note", "x")))
+    assert done.verdict == Verdict(True, (Finding("O401", "note", "ignored: no kernel"), Finding("L302", "note", "x")))
     assert ignore(result, ()) is result
 
 

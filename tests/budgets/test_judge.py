@@ -92,7 +92,7 @@ def test_an_error_of_the_analysis_fails_whatever_the_budgets() -> None:
 
 
 def test_warnings_and_notes_do_not_fail() -> None:
-    findings = (Finding("L303", "warning", "w"), Finding("O403", "note", "n"))
+    findings = (Finding("O404", "warning", "w"), Finding("O403", "note", "n"))
     judged = judge(replace(RESULT, verdict=Verdict(True, findings)), Limits())
     assert judged.verdict.fits and judged.verdict.findings == findings
 

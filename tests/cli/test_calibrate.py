@@ -8,7 +8,8 @@ import pytest
 
 import mcuprof
 from mcuprof.cli import main
-from mcuprof.cost import NoData, work
+from mcuprof.costs import NoData, work
+from mcuprof.costs.cycles import Anchor, anchor
 from mcuprof.hardware import load_device
 from mcuprof.report.page import columns
 
@@ -51,7 +52,7 @@ def latency(capsys: Capture, device: str, *options: str, model: str = NAMES[0]) 
 
 
 def test_runs_at_a_known_rate_give_that_rate_back(capsys: Capture) -> None:
-    """Times made with 1.2 cycles per instruction; the published factor is 1.82."""
+    """Times made with 1.2 cycles per instruction, whatever the operator; published ones differ by operator."""
     Path("runs.csv").write_text(table(1.2))
     before = latency(capsys, BOARD)
     assert main(["calibrate", BOARD, "runs.csv", "-o", "mine.toml"]) == 0
@@ -61,7 +62,7 @@ def test_runs_at_a_known_rate_give_that_rate_back(capsys: Capture) -> None:
     for name in NAMES:
         after = latency(capsys, "mine.toml", model=name)
         low, middle, high = float(after["low_ms"]), float(after["ms"]), float(after["high_ms"])
-        assert middle == pytest.approx(ms(name, 1.2), rel=0.07)
+        assert middle == pytest.approx(ms(name, 1.2), rel=0.15)
         assert low < ms(name, 1.2) < high
     after = latency(capsys, "mine.toml")
     assert float(after["high_ms"]) / float(after["low_ms"]) < float(before["high_ms"]) / float(before["low_ms"])
@@ -133,7 +134,10 @@ def test_profiles_calibrate_kernel_classes(capsys: Capture, form: Callable[[list
     factors = load_device("mine.toml").calibration
     assert factors is not None
     conv, depthwise = (factors.factors[name] for name in ("conv_s8:1x1", "dwconv_s8:3x3"))
-    assert depthwise / conv == pytest.approx(2.0, rel=0.2)
+    published = anchor("cortex-m4", "cmsis-nn")
+    assert isinstance(published, Anchor)
+    told = published.shares["dwconv"] / published.shares["conv1x1"]  # factors correct what is published
+    assert depthwise / conv * told == pytest.approx(2.0, rel=0.25)
     assert "nothing to hold out" in str(after["basis"])
 
 
@@ -194,7 +198,7 @@ def test_bad_input_is_one_line_and_stores_nothing(
 
 @pytest.mark.parametrize(
     ("device", "words"),
-    [("esp32", "no instruction counts of esp-nn"), ("stm32h743zg", "no device file"), ("nowhere", "unknown device")],
+    [("esp32-s2", "no instruction counts of esp-nn"), ("stm32h743zg", "no device file"), ("nowhere", "unknown device")],
 )
 def test_devices_that_cannot_be_calibrated(capsys: Capture, device: str, words: str) -> None:
     Path("runs.csv").write_text(table(1.2))

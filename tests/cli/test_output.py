@@ -41,7 +41,7 @@ def stored(tmp_path: Path) -> str:
 def test_help_needs_no_heavy_import() -> None:
     program = (
         "import sys; from mcuprof.cli import main; main(['--help']); main(['check', '--help']); main(['explain']);"
-        "print(sorted({'numpy', 'onnx', 'tflite', 'networkx'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'numpy.linalg', 'onnx', 'tflite', 'networkx'} & set(sys.modules)), file=sys.stderr)"
     )
     assert run(program=program).stderr.strip() == b"[]"
 

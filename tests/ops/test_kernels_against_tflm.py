@@ -311,4 +311,4 @@ def test_the_sigmoid_table_is_the_runtimes() -> None:
     x = np.minimum(np.arange(256) * 128, 32767).astype(np.int16).reshape(1, 256)
     interpreter.set_input(x, 0)
     interpreter.invoke()
-    assert (interpreter.get_output(0).reshape(-1)[:255].astype(int) + 32768).tolist() == TABLE[:255].tolist()
+    assert (interpreter.get_output(0).reshape(-1)[:255].astype(int) + 32768).tolist() == list(TABLE[:255])

@@ -12,77 +12,41 @@ from hypothesis import strategies as st
 from mcuprof.graph import Graph
 from mcuprof.ops import numerics
 from mcuprof.ops.kernel import Target, closed_form, matmul_type, rescaler
+from tests.ops import slow
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 MULTIPLIER = st.integers(2**30, 2**31 - 1)
-
-
-def c_divide(a: int, b: int) -> int:
-    """C's division: towards zero."""
-    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-
-
-def slow_srdhm(a: int, b: int) -> int:
-    """gemmlowp SaturatingRoundingDoublingHighMul(std::int32_t, std::int32_t)."""
-    if a == b == -(2**31):
-        return 2**31 - 1
-    product = a * b
-    nudge = 1 << 30 if product >= 0 else 1 - (1 << 30)
-    return c_divide(product + nudge, 1 << 31)
-
-
-def slow_rdbpot(x: int, exponent: int) -> int:
-    """gemmlowp RoundingDivideByPOT."""
-    mask = (1 << exponent) - 1
-    remainder = x & mask
-    threshold = (mask >> 1) + (1 if x < 0 else 0)
-    return (x >> exponent) + (1 if remainder > threshold else 0)
-
-
-def slow_mbqm(x: int, q: int, shift: int) -> int:
-    """TFLite MultiplyByQuantizedMultiplier(int32_t, …), double rounding."""
-    left, right = max(shift, 0), max(-shift, 0)
-    shifted = (x << left) & 0xFFFFFFFF
-    shifted -= (shifted >> 31) << 32
-    return slow_rdbpot(slow_srdhm(shifted, q), right)
-
-
-def slow_mbqm_64(x: int, q: int, shift: int) -> int:
-    """TFLite MultiplyByQuantizedMultiplier(int64_t, …)."""
-    reduced = (q + (1 << 15)) >> 16 if q < 0x7FFF0000 else 0x7FFF
-    total = 15 - shift
-    return (x * reduced + (1 << (total - 1))) >> total
 
 
 @given(INT32, INT32)
 @example(-(2**31), -(2**31))
 @example(-(2**31), 2**31 - 1)
 def test_high_product(a: int, b: int) -> None:
-    assert int(numerics.srdhm(a, b)) == slow_srdhm(a, b)
+    assert int(numerics.srdhm(a, b)) == slow.srdhm(a, b)
 
 
 @given(INT32, st.integers(0, 31))
 @example(-1, 0)
 @example(-1, 1)
 def test_rounding_division(x: int, exponent: int) -> None:
-    assert int(numerics.rounding_divide_by_pot(np.int64(x), exponent)) == slow_rdbpot(x, exponent)
+    assert int(numerics.rounding_divide_by_pot(np.int64(x), exponent)) == slow.rdbpot(x, exponent)
 
 
 @given(INT32, MULTIPLIER, st.integers(-31, 30))
 def test_multiply_by_quantized_multiplier(x: int, q: int, shift: int) -> None:
-    assert int(numerics.multiply_by_quantized_multiplier(x, q, shift)) == slow_mbqm(x, q, shift)
+    assert int(numerics.multiply_by_quantized_multiplier(x, q, shift)) == slow.mbqm(x, q, shift)
 
 
 @given(st.integers(-(2**47), 2**47), MULTIPLIER, st.integers(-31, 7))
 def test_multiply_of_wide_accumulators(x: int, q: int, shift: int) -> None:
-    assert int(numerics.multiply_by_quantized_multiplier_64(x, q, shift)) == slow_mbqm_64(x, q, shift)
+    assert int(numerics.multiply_by_quantized_multiplier_64(x, q, shift)) == slow.mbqm_64(x, q, shift)
 
 
 @given(st.integers(-(2**21), 2**21), MULTIPLIER, st.integers(-13, 0))
 def test_one_floor_stands_for_both_roundings(x: int, q: int, shift: int) -> None:
     factor, tie, _ = closed_form(np.array(q), np.array(shift), wide=False)
     y = x * float(factor)
-    assert math.floor(y + 0.5 + math.copysign(float(tie), x)) == slow_mbqm(x, q, shift)
+    assert math.floor(y + 0.5 + math.copysign(float(tie), x)) == slow.mbqm(x, q, shift)
 
 
 @given(
@@ -97,11 +61,11 @@ def test_rescaler_is_the_transcription(
 ) -> None:
     bound = max(abs(value) for value in values)
     q, shift = numerics.quantize_multiplier(real)
-    slow = slow_mbqm_64 if wide else slow_mbqm
+    rule = slow.mbqm_64 if wide else slow.mbqm
     low, high = clamp
     graph = Graph("", (), (), (), ())
     run = rescaler(graph, real, Target(zero, low, high, np.dtype(np.int8)), float(bound), wide=wide)
-    expected = [min(max(slow(value, q, shift) + zero, low), high) for value in values]
+    expected = [min(max(rule(value, q, shift) + zero, low), high) for value in values]
     assert run(np.array(values, np.int64)).tolist() == expected
 
 

@@ -68,7 +68,7 @@ def crowded() -> Result:
     found = tuple(
         Finding("O401", "error", f"operator {index} CUSTOM:{name} is not in tflm", name) for index in range(10)
     )
-    found += tuple(Finding("L303", "warning", f"operator {index} falls back", "widen it") for index in range(20))
+    found += tuple(Finding("O404", "warning", f"operator {index} falls back", "widen it") for index in range(20))
     peak = MEMORY.peak
     assert peak is not None
     tensors = tuple(replace(tensor, name=name) for tensor in peak.tensors * 20)
@@ -114,7 +114,7 @@ def test_a_lower_bound_is_called_one() -> None:
 
 def test_what_was_left_out_is_counted() -> None:
     text = render(report(judge(crowded(), Limits())), "text")
-    shown = text.count("  O401") + text.count("  L303") + text.count("  M101")
+    shown = text.count("  O401") + text.count("  O404") + text.count("  M101")
     hidden = int(text.rsplit("more     ", 1)[1].split(" more")[0])
     assert shown + hidden == len(judge(crowded(), Limits()).verdict.findings)
 

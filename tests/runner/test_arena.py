@@ -260,3 +260,29 @@ def test_int16_tensors_overlap_by_bytes() -> None:
     run(7)  # D = (N − 1)·(2 − 1)
     with pytest.raises(PlanError):
         run(6)
+
+
+@pytest.mark.parametrize(("offset", "right"), [(0, True), (4, False), (36, True)])
+def test_a_reshape_is_one_memcpy(offset: int, right: bool) -> None:
+    """TFLM's RESHAPE calls memcpy unless both lie in one place; what that does to ranges that overlap is undefined."""
+    spec = [graphs.tensor("x", (1, 36)), graphs.tensor("y", (6, 6))]
+    net = graph(spec, [op("RESHAPE", (0,), (1,), {"new_shape": (6, 6)})], (0,), (1,))
+    plan = Plan((0,), (offset, 0), ((-1, 0), (0, 0)), ((),), "overlap", 72)
+    program = prepare(net)
+    if right:
+        evaluate_in_arena(program, plan, random_inputs(net, 0), program.initial_state())
+    else:
+        with pytest.raises(PlanError, match="still has to read"):
+            evaluate_in_arena(program, plan, random_inputs(net, 0), program.initial_state())
+
+
+def test_pixels_that_a_stride_skips_may_be_overwritten() -> None:
+    """A 1x1 window with stride 2 never reads every other pixel: the output may lie on one from the first step on."""
+    window: dict[str, Attribute] = {"stride_h": 1, "stride_w": 2, "padding": "VALID", "filter_h": 1, "filter_w": 1}
+    spec = [graphs.tensor("x", (1, 1, 3, 4)), graphs.tensor("y", (1, 1, 2, 4))]
+    net = graph(spec, [op("MAX_POOL_2D", (0,), (1,), window)], (0,), (1,))
+    program = prepare(net)
+    plan = Plan((0,), (0, 4), ((-1, 0), (0, 0)), ((),), "overlap", 12)
+    given = random_inputs(net, 0)
+    found = evaluate_in_arena(program, plan, given, program.initial_state())
+    assert np.array_equal(found[1][0, 0], given[0][0, 0, ::2])

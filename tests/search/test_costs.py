@@ -57,6 +57,14 @@ TWINS: dict[str, tuple[Callable[[], list[Layer]], tuple[int, int, int]]] = {
 }
 
 
+def test_the_public_cost_takes_a_file_or_a_graph_and_agrees_with_analyze() -> None:
+    device, path = mcuprof.device("nucleo-l4r5zi"), SAMPLES / "ds_cnn_int8.tflite"
+    graph = mcuprof.load(path)
+    assert mcuprof.cost(path, device) == mcuprof.cost(str(path), device) == mcuprof.cost(graph, device)
+    assert_equal(mcuprof.cost(graph, device), graph, device)
+    assert mcuprof.cost(path, device, memory=False).ram_bytes is None
+
+
 def assert_equal(found: Cost, graph: Graph, device: mcuprof.hardware.Device, options: Options | None = None) -> None:
     result = analyze(graph, device, options)
     memory, latency = result.memory, result.latency

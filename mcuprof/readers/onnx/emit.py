@@ -27,7 +27,8 @@ def emit(net: Net, model: Any) -> Graph:
         producer=f"{producer} opset {net.opsets.get('', 0)}".strip(),
         description=text(model.doc_string),
         metadata={text(entry.key): text(entry.value).encode() for entry in model.metadata_props},
-        notes=tuple(net.notes),
+        notes=tuple(note for note, odd in net.notes.items() if not odd),
+        oddities=tuple(note for note, odd in net.notes.items() if odd),
     )
     return Graph(main.name, main.tensors, main.ops, main.inputs, main.outputs, origin, _complete(bodies))
 

@@ -52,7 +52,7 @@ def build(model: Any, path: str, input_shapes: Mapping[str, Shape]) -> Net:
 class _Builder:
     def __init__(self, model: Any, folder: Path | None) -> None:
         self.folder = folder
-        self.notes: dict[str, None] = {}
+        self.notes: dict[str, bool] = {}
         self.dims: dict[str, int] = {}
         self.opsets = {_domain(text(entry.domain)): entry.version for entry in model.opset_import}
 
@@ -75,7 +75,7 @@ class _Builder:
         net.link()
         self.check(net)
         if net.sort():
-            net.note("operators are not in topological order; they were sorted")
+            net.note("operators are not in topological order, which ONNX demands; they were sorted", odd=True)
         return net
 
     def node(self, net: Net, proto: Any, position: int, depth: int) -> None:

@@ -98,16 +98,16 @@ class Net:
     declared: dict[str, Any] = field(default_factory=dict)
     dims: dict[str, int] = field(default_factory=dict)
     bounded: set[str] = field(default_factory=set)
-    notes: dict[str, None] = field(default_factory=dict)
+    notes: dict[str, bool] = field(default_factory=dict)
     opsets: dict[str, int] = field(default_factory=dict)
     spent: int = 0
     serials: dict[str, int] = field(default_factory=dict)
     producer: dict[str, Node] = field(default_factory=dict)
     uses: dict[str, dict[Node, None]] = field(default_factory=dict)
 
-    def note(self, sentence: str) -> None:
-        """Adds a sentence for the user, once."""
-        self.notes[sentence] = None
+    def note(self, sentence: str, *, odd: bool = False) -> None:
+        """Adds a sentence for the user, once; `odd`: about a rule that the file breaks."""
+        self.notes[sentence] = odd
 
     # Editing ----------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from mcuprof.report.html.layers import layers
 from mcuprof.report.html.markup import Markup, tag
 from mcuprof.report.html.memory import composition, spread, timeline
 from mcuprof.report.html.overview import findings, meters, model, summary, verdict
+from mcuprof.report.html.roofline import roofline
 from mcuprof.report.page import Page
 from mcuprof.report.pieces import verdict_word
 
@@ -77,6 +78,7 @@ def _article(key: str, result: Result, several: bool) -> Markup:
         composition(result),
         spread(result),
         layers(result),
+        roofline(result),
         flash(result),
         model(result),
     )

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from mcuprof.document import Latency, OperatorCost, Result
-from mcuprof.report.html.markup import Markup, join, percentage, tag
+from mcuprof.report.html.loglog import Frame, Guide, Point, plot
+from mcuprof.report.html.markup import Markup, join, tag
 from mcuprof.report.html.parts import MAX_ROWS, Cell, Column, bar, section, table
 from mcuprof.units import format_count
 
@@ -53,64 +54,22 @@ def _share(value: int, whole: int) -> Markup:
 
 def _scatter(costs: Sequence[OperatorCost]) -> Markup:
     """Cycles over MACs on logarithmic axes; operators on one diagonal take the same cycles a MAC."""
-    points = [(cost, cost.macs, cost.cycles) for cost in costs[:MAX_ROWS] if cost.macs > 0 and (cost.cycles or 0) > 0]
-    if len(points) < 2:
+    shown = [cost for cost in costs[:MAX_ROWS] if cost.macs > 0 and (cost.cycles or 0) > 0]
+    if len(shown) < 2:
         return Markup()
-    xs = [math.log10(macs) for _, macs, _ in points]
-    ys = [math.log10(cycles or 1) for _, _, cycles in points]
-    left, right = math.floor(min(xs)), math.floor(max(xs)) + 1
-    low, high = math.floor(min(ys)), math.floor(max(ys)) + 1
-    drawn: list[Markup] = []
-    for exponent in _exponents(left, right):
-        at = percentage(exponent - left, right - left)
-        drawn.append(tag("line", class_="grid", x1=at, x2=at, y1="0", y2="100%"))
-        anchor = "start" if exponent == left else "end" if exponent == right else "middle"
-        drawn.append(tag("text", format_count(10**exponent), x=at, y="100%", dy="16", text_anchor=anchor))
-    for exponent in _exponents(low, high):
-        at = percentage(high - exponent, high - low)
-        drawn.append(tag("line", class_="grid", x1="0", x2="100%", y1=at, y2=at))
-        drawn.append(tag("text", format_count(10**exponent), x="0", dx="-6", y=at, dy=".35em", text_anchor="end"))
-    ratios = [y - x for x, y in zip(xs, ys, strict=True)]
-    drawn += _diagonals(left, right, low, high, range(math.floor(min(ratios)), math.ceil(max(ratios)) + 1))
-    for (cost, macs, cycles), x, y in zip(points, xs, ys, strict=True):
-        title = (
-            f"{cost.index} {cost.operator}: {macs:,} MACs, {cycles:,} cycles, {(cycles or 0) / macs:.3g} cycles a MAC"
-        )
-        drawn.append(
-            tag(
-                "circle",
-                tag("title", title),
-                class_="point",
-                cx=percentage(x - left, right - left),
-                cy=percentage(high - y, high - low),
-                r="5",
-            )
-        )
-    figure = tag("svg", *drawn, class_="scatter", role="group", aria_label="Cycles against MACs, one point an operator")
+    points = [_point(cost, cost.cycles or 0) for cost in shown]
+    ratios = [math.log10(point.y) - math.log10(point.x) for point in points]
+    powers = range(math.floor(min(ratios)), math.ceil(max(ratios)) + 1)
+    guides = [Guide(10.0**power, 1, f"{10.0**power:g} a MAC") for power in powers]
+    label = "Cycles against MACs, one point an operator"
+    figure = plot(points, guides, Frame.around(points), label, lambda exponent: format_count(10**exponent))
     note = tag("p", "Dashed: equal cycles a MAC. Points further up and left are the inefficient ones.", class_="note")
-    return tag("div", tag("h3", "Cycles against MACs"), tag("div", figure, class_="map scatter-box"), note)
+    return tag("div", tag("h3", "Cycles against MACs"), figure, note)
 
 
-def _exponents(low: int, high: int) -> range:
-    return range(low, high + 1, max(1, (high - low + 5) // 6))
-
-
-def _diagonals(left: int, right: int, low: int, high: int, ratios: range) -> list[Markup]:
-    """Lines of 1, 10, 100 … (powers `ratios`) cycles a MAC, clipped to the plot, labelled where they leave it."""
-    drawn = []
-    for ratio in ratios:
-        x1, x2 = max(left, low - ratio), min(right, high - ratio)
-        if x1 >= x2:
-            continue
-        at = {
-            "x1": percentage(x1 - left, right - left),
-            "x2": percentage(x2 - left, right - left),
-            "y1": percentage(high - x1 - ratio, high - low),
-            "y2": percentage(high - x2 - ratio, high - low),
-        }
-        drawn.append(tag("line", class_="diagonal", **at))
-        drawn.append(tag("text", f"{10.0**ratio:g} a MAC", x=at["x2"], dx="-8", y=at["y2"], dy="16", text_anchor="end"))
-    return drawn
+def _point(cost: OperatorCost, cycles: int) -> Point:
+    rate = f"{cycles / cost.macs:.3g} cycles a MAC"
+    return Point(cost.macs, cycles, f"{cost.index} {cost.operator}: {cost.macs:,} MACs, {cycles:,} cycles, {rate}")
 
 
 def _table(costs: Sequence[OperatorCost], by: str) -> Markup:

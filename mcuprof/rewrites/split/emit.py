@@ -7,7 +7,8 @@ onto themselves: a slice on the rows it takes, a piece on its rows of the whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class Split:
     """A rewritten graph. `views` places tensors on one another; `options` is what was done to the original.
 
     `origins` holds per operator the original's that it is (a stripe of), None for SLICE and CONCATENATION that were
-    added; `tensors` maps each tensor that is whole to the original's.
+    added; `tensors` maps each tensor that is whole to the original's, `channels` each that holds some channels of one
+    of the original's to (that tensor, the first, behind the last): activations, weights and biases.
     """
 
     graph: Graph
@@ -37,6 +39,7 @@ class Split:
     options: tuple[Option, ...]
     origins: tuple[int | None, ...]
     tensors: Mapping[int, int]
+    channels: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def split(outline: Outline, options: Sequence[Option], most_joined: int = MAX_JOINED) -> Split:
@@ -64,6 +67,7 @@ class _Emitter:
         self.origins: list[int | None] = []
         self.views: dict[int, View] = {}
         self.numbers: dict[tuple[int, ...], int] = {}
+        self.channels: dict[int, tuple[int, int, int]] = {}
         for tensor in (*self.source.inputs, *self.source.outputs):
             self.old(tensor)
 
@@ -80,7 +84,7 @@ class _Emitter:
             origin=replace(origin, metadata=metadata),
         )
         same = {new: old for old, new in self.place.items() if old != ABSENT}
-        return Split(graph, self.views, options, tuple(self.origins), same)
+        return Split(graph, self.views, options, tuple(self.origins), same, self.channels)
 
     def old(self, tensor: int) -> int:
         """The new index of one of the original's tensors."""
@@ -113,6 +117,9 @@ class _Emitter:
         self.op(replace(op, inputs=inputs, outputs=outputs, intermediates=between), index)
 
     def region(self, option: Option) -> None:
+        if option.channels:
+            self.groups(option)
+            return
         region, outline = option.region, self.outline
         rows = np.array(option.rows, np.int64)
         wanted = wanted_rows(outline, region, rows[:-1], rows[1:])
@@ -125,6 +132,28 @@ class _Emitter:
             _Stripe(self, option, stripes, number).write(pieces)
         for output in region.outputs:
             self.joined(output, pieces[output][::-1] if option.upward else pieces[output])
+
+    def groups(self, option: Option) -> None:
+        """The region once per channel group, and their channels joined."""
+        pieces = []
+        for low, high in pairwise(option.channels):
+            here = self.old(option.region.source)
+            for index in range(option.region.first, option.region.last + 1):
+                op = self.source.ops[index]
+                inputs = [self.part(t, axis, low, high) for t, axis in _dealt_constants(op)]
+                made = self.part(op.outputs[0], 3, low, high)
+                self.op(replace(op, inputs=(here, *inputs), outputs=(made,)), index)
+                here = made
+            pieces.append(here)
+        self._concatenate(pieces, self.old(option.region.outputs[0]), 3)
+
+    def part(self, tensor: int, axis: int, low: int, high: int) -> int:
+        """A new tensor that holds some channels of one of the original's."""
+        if tensor == ABSENT:
+            return ABSENT
+        made = self.new(channels_of(self.source.tensors[tensor], axis, low, high))
+        self.channels[made] = tensor, low, high
+        return made
 
     def joined(self, output: int, pieces: list[int]) -> None:
         """CONCATENATION of all pieces, of groups of them where there are too many."""
@@ -146,8 +175,8 @@ class _Emitter:
             pieces = joined
         self._concatenate(pieces, self.old(output))
 
-    def _concatenate(self, pieces: list[int], output: int) -> None:
-        attributes: dict[str, Attribute] = {"axis": 1, "activation": "NONE"}
+    def _concatenate(self, pieces: list[int], output: int, axis: int = 1) -> None:
+        attributes: dict[str, Attribute] = {"axis": axis, "activation": "NONE"}
         self.op(Op("CONCATENATION", tuple(pieces), (output,), attributes, version=2, source="CONCATENATION"), None)
 
     def slice(self, tensor: int, start: int, rows: int, name: str, output: int | None = None) -> int:
@@ -173,6 +202,8 @@ class _Stripe:
         emitter, region, stripes = self.emitter, self.option.region, self.stripes
         source = emitter.old(region.source)
         self.here[region.source] = source, 0, emitter.outline.height(region.source)
+        for side in region.sides:
+            self.here[side] = emitter.old(side), 0, emitter.outline.height(side)
         self.crop(region.source, stripes.source)
         for index in range(region.first, region.last + 1):
             output = emitter.source.ops[index].outputs[0]
@@ -254,6 +285,28 @@ def _borders(rule: Rows, held: tuple[int, int]) -> tuple[int, int]:
     """The rows to add above and below rows `held` of the input: none at inner borders."""
     assert rule.pad is not None
     return rule.pad[0] if held[0] == 0 else 0, rule.pad[1] if held[1] == rule.in_rows else 0
+
+
+def channels_of(tensor: Tensor, axis: int, low: int, high: int) -> Tensor:
+    """Channels `low` … `high` − 1 of `axis`, contents and scales included."""
+    shape = (*tensor.shape[:axis], high - low, *tensor.shape[axis + 1 :])
+    quantization = tensor.quantization
+    if quantization is not None and quantization.per_channel:
+        zeros = quantization.zero_point
+        zeros = zeros[low:high] if len(zeros) > 1 else zeros
+        quantization = replace(quantization, scale=quantization.scale[low:high], zero_point=zeros)
+    data = tensor.data
+    if data is not None:
+        part = np.take(tensor.array(), range(low, high), axis)
+        data = memoryview(np.ascontiguousarray(part, part.dtype).tobytes())
+    name = f"{tensor.name}[{low}:{high}]"
+    return replace(tensor, name=name, shape=shape, quantization=quantization, data=data)
+
+
+def _dealt_constants(op: Op) -> list[tuple[int, int]]:
+    """(weights and bias, the axis of their output channels)."""
+    axes = (3 if op.kind == "DEPTHWISE_CONV_2D" else 0, 0)
+    return list(zip(op.inputs[1:], axes, strict=False))
 
 
 def _cut(tensor: Tensor, name: str, rows: int) -> Tensor:

@@ -26,8 +26,9 @@ _FAR = np.int64(2**60)
 class Tariff:
     """What a firmware asks for per operator: bytes of tail, bytes of scratch; and per SLICE, CONCATENATION and tensor.
 
-    `grains` are what offsets of views may be multiples of, the coarsest first. `apart`: no tensor lies on another, so
-    slices, pieces and joints take memory of their own.
+    `grains` are what offsets of views may be multiples of, the coarsest first. `channel_tail` is what of a
+    convolution's tail goes with each of its output channels (TFLM: an int32 multiplier and an int32 shift). `apart`: no
+    tensor lies on another, so slices, pieces and joints take memory of their own; nothing is dealt out by channels.
     """
 
     tail: tuple[int, ...]
@@ -35,6 +36,7 @@ class Tariff:
     slice_tail: int
     concat_tail: int
     grains: tuple[int, ...] = (16,)
+    channel_tail: int = 8
     apart: bool = False
 
 
@@ -46,7 +48,8 @@ class Option:
     multiply-accumulates it adds, copies included. `upward`: the stripe of the last rows runs first. Downward the output
     may lie on bytes below the source's, upward above, so that neighbouring regions fit into each other in turn. `even`:
     all stripes are of one height, which leaves room for a placement where uneven ones all reach the peak. Its views lie
-    at multiples of `grain` bytes.
+    at multiples of `grain` bytes. `channels`: it is dealt out by channels of its output, not by rows (there are none
+    then); groups begin and end at these (groups.py).
     """
 
     region: Region
@@ -58,11 +61,12 @@ class Option:
     upward: bool = False
     even: bool = False
     grain: int = 16
+    channels: tuple[int, ...] = ()
 
     @property
     def stripes(self) -> int:
-        """How many stripes."""
-        return len(self.rows) - 1
+        """How many stripes, or channel groups."""
+        return len(self.channels or self.rows) - 1
 
 
 def options(outline: Outline, region: Region, tariff: Tariff, *, finest: int, every: bool = False) -> list[Option]:

@@ -4,7 +4,7 @@ Each tensor of the rewritten graph is given a list: which row of which of the or
 or NOTHING where no one knows. Inputs and constants hold themselves. An operator that stands for one of the original's
 makes row J where it reads, tap by tap, exactly what that operator reads for row J: the same rows, and padding where it
 reads padding. SLICE and CONCATENATION move rows. Everything that is not a row (weights, options, columns, channels)
-must be the same. No formula of the search is used; rows are looked at one at a time.
+must be the same. No formula of the search is used; rows are looked at one at a time. Channel groups: proof_groups.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.ops import row_rule
 from mcuprof.ops.geometry import window
 from mcuprof.rewrites.split.emit import Split
+from mcuprof.rewrites.split.proof_groups import is_dealt, prove_group, prove_joined
 
 NOTHING = -1
 _OUTSIDE = -2  # a tap on padding
@@ -56,7 +57,9 @@ class _Proof:
         return self.shown
 
     def operator(self, index: int, op: Op, origin: int | None) -> None:
-        if origin is None:
+        if is_dealt(self.split, op):
+            self.dealt(op, origin)
+        elif origin is None:
             made = self.sliced(op) if op.kind == "SLICE" else self.joined(op)
             self.held[op.outputs[0]] = made
         else:
@@ -64,6 +67,14 @@ class _Proof:
         for tensor in op.outputs:
             if tensor in self.split.tensors:
                 self.require_whole(tensor, self.split.tensors[tensor])
+
+    def dealt(self, op: Op, origin: int | None) -> None:
+        """Channels, not rows: what is joined again is whole."""
+        if origin is None:
+            self.held[op.outputs[0]] = self.whole(prove_joined(self.old, self.split, op))
+            return
+        prove_group(self.old, self.split, op, self.old.ops[origin], self.is_whole)
+        self.shown += self.new.output(op).shape[1]
 
     def computed(self, index: int, op: Op, source: Op) -> None:
         pairs = list(zip(op.inputs, source.inputs, strict=True))

@@ -1,7 +1,8 @@
 """Which runs of operators can be cut into stripes: those that read one image and leave one (or two), row by row.
 
 A region is a run of operators in execution order that all have row rules, read one computed image from outside (its
-source), and leave images to later operators. What else lives across it just stays where it is.
+source), and leave images to later operators. Other images may join it from outside (skip connections): an operator that
+has rows of its own to join takes the same rows of them. What else lives across it just stays where it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from mcuprof.ops.rows import is_image
 
 MAX_OPERATORS = 26
 MAX_OUTPUTS = 2
+MAX_SIDES = 2
 # What TFLM's SLICE copies (kernels/slice.cc) and its CONCATENATION joins (kernels/concatenation.cc).
 SLICED = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
 
@@ -26,7 +28,8 @@ class Region:
 
     `source` is the image they read, `keeps` whether somebody reads it after the region; `beside` are tensors that live
     throughout and are not touched, `whole` those that every stripe reads whole. `cuts` are the inner tensors at which a
-    stripe is nothing but that tensor (and finished rows), in execution order: there it may be cropped.
+    stripe is nothing but that tensor (and finished rows), in execution order: there it may be cropped. `sides` are
+    other images whose rows join from outside; those of them that are read after the region are among `beside` too.
     """
 
     first: int
@@ -37,6 +40,7 @@ class Region:
     beside: tuple[int, ...]
     whole: tuple[int, ...]
     cuts: tuple[int, ...]
+    sides: tuple[int, ...] = ()
 
 
 class Outline:
@@ -104,16 +108,27 @@ class Outline:
                 (sources if position in rule.inputs else whole).add(tensor)
             made |= set(op.outputs)
         outputs = tuple(sorted((t for t in made if self.last[t] > last), key=lambda t: self.first[t]))
-        if len(sources) != 1 or sources & whole or not 1 <= len(outputs) <= MAX_OUTPUTS:
+        if not 1 <= len(sources) <= 1 + MAX_SIDES or sources & whole or not 1 <= len(outputs) <= MAX_OUTPUTS:
             return None
-        (source,) = sources
-        if not self._can_cut(source, outputs) or self.first[outputs[-1]] != last:
+        source = self._leading(first, last, sources)
+        if source is None or not self._can_cut(source, outputs) or self.first[outputs[-1]] != last:
             return None
+        sides = tuple(sorted(sources - {source}))
+        if not all(self._can_cut(side, outputs) for side in sides):
+            return None
+        over = {source, *(side for side in sides if self.last[side] <= last)}
+        beside = tuple(t for t in self.live(first - 1) if t not in over)
         keeps = self.last[source] > last
-        beside = tuple(t for t in self.live(first - 1) if t != source)
-        return Region(
-            first, last, source, outputs, keeps, beside, tuple(sorted(whole)), tuple(self._cuts(first, last, made))
-        )
+        cuts = tuple(self._cuts(first, last, made | set(sides)))
+        return Region(first, last, source, outputs, keeps, beside, tuple(sorted(whole)), cuts, sides)
+
+    def _leading(self, first: int, last: int, sources: set[int]) -> int | None:
+        """The image that the stripes are cut from: every operator has an operand that is not one of the others."""
+        for source in sorted(sources, key=lambda t: (-self.graph.tensors[t].nbytes, t)):
+            others = sources - {source}
+            if all(set(self._cut_operands(index)) - others for index in range(first, last + 1)):
+                return source
+        return None
 
     def _can_cut(self, source: int, outputs: tuple[int, ...]) -> bool:
         tensors = self.graph.tensors

@@ -59,7 +59,7 @@ class Stripe:
     extent: Span
     valid: Span
 
-    def at(self, chosen: Mask) -> Stripe:
+    def at(self, chosen: Mask | Ints) -> Stripe:
         """Those of the chosen stripes."""
         return Stripe(self.extent.at(chosen), self.valid.at(chosen))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcuprof.ops import total_macs
+from mcuprof.rewrites.split.groups import group_options
 from mcuprof.rewrites.split.options import Option, Tariff, options, pareto
 from mcuprof.rewrites.split.regions import Outline, Region, regions
 
@@ -45,12 +46,19 @@ def _silent(message: str) -> None:
     """Nobody is told."""
 
 
-def front(outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent) -> list[Choice]:
+def front(
+    outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent, groups: bool = False
+) -> list[Choice]:
     """Choices that no other beats in bytes and work, the least work first: that is to split nothing.
 
-    `footprints` are the bytes in use while each operator runs unsplit, scratch included.
+    `footprints` are the bytes in use while each operator runs unsplit, scratch included. With `groups`, channel groups
+    are options too.
     """
     library = _library(outline, tariff, footprints, say)
+    for option in group_options(outline, tariff) if groups else []:
+        key = option.region.first, option.region.last
+        if option.peak < max(footprints[key[0] : key[1] + 1]):
+            library[key] = pareto([*library.get(key, []), option])
     found = _front(outline, library, footprints)
     chosen = {(o.region.first, o.region.last): o.region for choice in found for o in choice.options}
     for done, (key, region) in enumerate(chosen.items(), 1):

@@ -88,8 +88,11 @@ def lay(
     image = Span(np.zeros(count, np.int64), height)
     stripes = Stripes(wanted, image, {}, {}, {}, np.ones(count, np.bool_), needs)
     given = {region.source: Stripe(image, image)}
+    for side in region.sides:
+        rows = Span(np.zeros(count, np.int64), np.full(count, outline.height(side)))
+        given[side] = Stripe(rows, rows)
     for source, ops in _segments(outline, region, crops):
-        found = _solve(outline, region, ops, source, given[source], stripes, grain)
+        found = _solve(outline, region, ops, source, given, stripes, grain)
         if source == region.source:
             stripes.source = found[source].extent
         else:
@@ -111,6 +114,7 @@ def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[i
     ops = range(region.first, region.last + 1)
     readers = [index for index in ops if region.source in graph.ops[index].inputs]
     before, after = _source_bytes(outline, region, stripes, upward)
+    sides = [_side_bytes(outline, region, stripes, side, upward) for side in region.sides]
     base = zero + sum(graph.tensors[tensor].nbytes for tensor in region.beside)
     for output in region.outputs:
         rows = outline.height(output) - stripes.wanted[output].stop if upward else stripes.wanted[output].start
@@ -127,6 +131,7 @@ def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[i
         row = outline.row_bytes(output)
         live = base + (before if index <= readers[-1] else after) + extent.rows * row + scratch[index]
         live = live + sum((nbytes for last, nbytes in held.values() if last >= index), zero)
+        live = live + sum((there if index <= last else gone for last, there, gone in sides), zero)
         np.maximum(peak, live, out=peak)
         work += outline.macs[index] * extent.rows // outline.height(output)
         kept = extent.rows * row
@@ -142,6 +147,7 @@ def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[i
             # A real copy: from then on both are there, as long as somebody reads the first.
             now = base + (before if index < readers[-1] else after) + moved * (extent.rows * row) + delivered
             now = now + sum((nbytes for until, nbytes in held.values() if until > index), zero)
+            now = now + sum((there if index < last else gone for last, there, gone in sides), zero)
             np.maximum(peak, now, out=peak)
             copied += moved * delivered
             slices += moved
@@ -149,36 +155,58 @@ def cost(outline: Outline, region: Region, stripes: Stripes, scratch: Sequence[i
             kept = np.where(moved, kept, 0)
         held[output] = last, kept
     for (_, tensor), span in stripes.joined.items():
-        cropped = (span.rows < present(region, stripes, tensor).rows).astype(np.int64)
+        cropped = (span.rows < present(outline, region, stripes, tensor).rows).astype(np.int64)
         copied += cropped * span.rows * outline.row_bytes(tensor)
         slices += cropped
     return Cost(peak, work, copied, slices)
 
 
-def present(region: Region, stripes: Stripes, tensor: int) -> Span:
+def present(outline: Outline, region: Region, stripes: Stripes, tensor: int) -> Span:
     """The rows of a tensor that its readers in the stripe find."""
     if tensor == region.source:
         return stripes.source
+    if tensor in region.sides:
+        return Span(np.zeros_like(stripes.source.start), np.full_like(stripes.source.start, outline.height(tensor)))
     return stripes.crop[tensor] if tensor in stripes.crop else stripes.extent[tensor]
 
 
 def _source_bytes(outline: Outline, region: Region, stripes: Stripes, upward: bool) -> tuple[Ints, Ints]:
     """Bytes of the source in use until the stripe's last reader of it, and after."""
-    height, row = outline.height(region.source), outline.row_bytes(region.source)
     if region.keeps:
-        everything = np.full_like(stripes.source.start, height * row)
+        everything = np.full_like(stripes.source.start, outline.graph.tensors[region.source].nbytes)
         return everything, everything
+    return _dying(outline, region, stripes, region.source, stripes.source, upward)
+
+
+def _side_bytes(outline: Outline, region: Region, stripes: Stripes, side: int, upward: bool) -> tuple[int, Ints, Ints]:
+    """(last reader of a side, its bytes in use until then, and after); none where it counts as beside."""
+    readers = [i for i in outline.graph.consumers[side] if region.first <= i <= region.last]
+    if side in region.beside:
+        nothing = np.zeros_like(stripes.source.start)
+        return readers[-1], nothing, nothing
+    taken = present(outline, region, stripes, side)
+    for number, index in enumerate(i for i in readers if (i, side) in stripes.joined):
+        span = stripes.joined[index, side]
+        taken = span if number == 0 else taken.hull(span)
+    return readers[-1], *_dying(outline, region, stripes, side, taken, upward)
+
+
+def _dying(
+    outline: Outline, region: Region, stripes: Stripes, tensor: int, taken: Span, upward: bool
+) -> tuple[Ints, Ints]:
+    """Bytes in use of an image from outside that later stripes read only: with what this one takes, and without."""
+    height, row = outline.height(tensor), outline.row_bytes(tensor)
     last = region.outputs[-1]
     end = outline.height(last)
     if upward:
         rest = stripes.wanted[last].start
         following = {last: Span(np.maximum(rest, 1) - 1, np.maximum(rest, 1))}
-        left = np.where(rest == 0, 0, _needs(outline, region, following)[region.source].stop)
-        return stripes.source.stop * row, left * row
+        left = np.where(rest == 0, 0, _needs(outline, region, following)[tensor].stop)
+        return np.maximum(taken.stop, left) * row, left * row
     rest = stripes.wanted[last].stop
     following = {last: Span(np.minimum(rest, end - 1), np.minimum(rest, end - 1) + 1)}
-    left = np.where(rest == end, height, _needs(outline, region, following)[region.source].start)
-    return (height - stripes.source.start) * row, (height - left) * row
+    left = np.where(rest == end, height, _needs(outline, region, following)[tensor].start)
+    return (height - np.minimum(taken.start, left)) * row, (height - left) * row
 
 
 def _needs(outline: Outline, region: Region, wanted: Mapping[int, Span]) -> dict[int, Span]:
@@ -212,17 +240,19 @@ def _solve(
     region: Region,
     ops: Sequence[int],
     source: int,
-    given: Stripe,
+    all_given: Mapping[int, Stripe],
     stripes: Stripes,
     grain: int,
 ) -> dict[int, Stripe]:
     """The tensors of one segment, from the fewest rows of its source that do; `stripes.solved` loses what fails."""
     graph = outline.graph
+    given = all_given[source]
     need = stripes.needs[source]
     count = len(need.start)
     outputs = [graph.ops[index].outputs[0] for index in ops]
     checked = [tensor for tensor in outputs if tensor in stripes.wanted or tensor == outputs[-1]]
     found = {tensor: _empty(count) for tensor in (source, *outputs)}
+    found |= {side: all_given[side] for side in region.sides}
     joined = {
         (index, tensor): _empty(count).extent for index in ops for tensor in _operands(outline, index, several=True)
     }
@@ -238,13 +268,18 @@ def _solve(
         first = Stripe(
             Span(start, stop), Span(start, stop).within(Span(given.valid.start[left], given.valid.stop[left]))
         )
-        made, crops, good = _forward(outline, ops, source, first)
+        start_from = {source: first} | {side: all_given[side].at(left) for side in region.sides}
+        made, crops, good = _forward(outline, ops, start_from)
         good &= (start - given.extent.start[left]) * row % grain == 0
+        for (_, tensor), span in crops.items():
+            good &= (span.start - made[tensor].extent.start) * outline.row_bytes(tensor) % grain == 0
         for tensor in checked:
             good &= made[tensor].valid.covers(stripes.needs[tensor].at(left))
         done = left[good]
         if len(done):
             for tensor, stripe in made.items():
+                if tensor in region.sides:
+                    continue
                 _put(found[tensor], done, stripe.at(good))
             for key, span in crops.items():
                 joined[key].start[done], joined[key].stop[done] = span.start[good], span.stop[good]
@@ -273,12 +308,12 @@ def _operands(outline: Outline, index: int, several: bool = False) -> list[int]:
 
 
 def _forward(
-    outline: Outline, ops: Sequence[int], source: int, first: Stripe
+    outline: Outline, ops: Sequence[int], given: Mapping[int, Stripe]
 ) -> tuple[dict[int, Stripe], dict[tuple[int, int], Span], Mask]:
     """All tensors of a segment, operands cropped for operators that join several, and where all is well."""
-    made = {source: first}
+    made = dict(given)
     crops: dict[tuple[int, int], Span] = {}
-    good = first.extent.rows > 0
+    good = np.all([stripe.extent.rows > 0 for stripe in given.values()], axis=0)
     for index in ops:
         op, rule = outline.graph.ops[index], _rule(outline, index)
         operands = _operands(outline, index)

@@ -31,8 +31,8 @@ def walk(variant: Variant) -> Walk:
         if op.kind == "CONV_2D":
             view = window(graph, op)
             by_pixel, block = _convolution(view, graph.input(op).dtype, graph.input(op, 1).dtype, variant)
-            # The reference's order tells which pixel is the last to read a byte.
-            return Order(by_pixel[plain.written // view.out_c], block)
+            # The reference's order tells which pixel is the last to read a byte; what none reads counts as the first's.
+            return Order(by_pixel[np.maximum(plain.written, 0) // view.out_c], block)
         if op.kind == "MAX_POOL_2D" and variant != "mve":  # copies of a pixel may store before they load
             return Order(plain.written + window(graph, op).out_c, 1)
         if op.kind == "DEPTHWISE_CONV_2D" and variant == "mve":
