@@ -34,7 +34,10 @@ def can_divide(graph: Graph, op: Op) -> bool:
     if len(op.outputs) != 1 or op.outputs[0] == ABSENT or len(graph.output(op).shape) != 4:
         return False
     if op.kind in WINDOWS:
-        return op.text("layout") == "NCHW" and len(graph.input(op).shape) == 4
+        # A pool over all of its image is summed by other code in ONNX Runtime, which breaks ties otherwise: a window as
+        # wide as the image could come to be one of these.
+        all_columns = op.kind == "AVERAGE_POOL_2D" and op.integer("filter_w") >= graph.input(op).shape[-1]
+        return op.text("layout") == "NCHW" and len(graph.input(op).shape) == 4 and not all_columns
     if op.kind == "CONCATENATION":
         return op.integer("axis") % 4 in _AXES
     if op.kind not in _ELEMENTS:
