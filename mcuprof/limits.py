@@ -13,14 +13,14 @@ from dataclasses import dataclass, fields, replace
 from mcuprof.errors import ModelError, UsageError
 from mcuprof.units import parse_size
 
-_SIZES = ("file", "tensor", "activations")
+_SIZES = ("file", "tensor", "activations", "executed")
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
     """The most that a model may have: bytes of the file, of one tensor and of all computed tensors together; number of
     tensors and of operators in all subgraphs; operators run when subgraphs that are called count at every call; depth
-    of subgraphs that call each other.
+    of subgraphs that call each other; bytes of all computed tensors where the model is executed (`verify`, `plan`).
 
     A tensor has at most 2 GiB by default because runtimes' planners count in 32-bit integers.
     """
@@ -32,6 +32,7 @@ class ReadLimits:
     operators: int = 100_000
     calls: int = 100_000
     nesting: int = 32
+    executed: int = 64 * 1024**2
 
 
 DEFAULT = ReadLimits()

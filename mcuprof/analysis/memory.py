@@ -156,6 +156,9 @@ class _Planner:
         if plan.io == "outside":  # every runtime here holds inputs and outputs in its arena: the plan's own bytes
             sizes = plan.arena_bytes, plan.lower_bound_bytes
             return Strategy(plan.schedule, plan.strategy, *sizes, plan.certificate, (), plan.io)
+        if plan.arena_bytes > runtimes.MAX_OFFSET:  # no stored plan can hold it
+            sizes = plan.arena_bytes, plan.lower_bound_bytes
+            return Strategy(plan.schedule, plan.strategy, *sizes, plan.certificate, ())
         _, arena = self._obeyed(plan)
         runs_on = (self.runtime.name,) if self.runtime.memory_known else ()
         same = arena.head_bytes == plan.arena_bytes

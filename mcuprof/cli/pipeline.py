@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,9 @@ Say = Callable[[str], None]
 MAX_GRAPHS = 8
 
 
+Amend = Callable[[Result, Request], Result]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The results that came about, for each its request and whether it fails, and the exit code: the worst of all
@@ -44,13 +47,17 @@ class Outcome:
     exit_code: int
 
 
-def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool) -> int:
-    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code."""
+def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool, amend: Amend | None = None) -> int:
+    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code.
+
+    `amend` adds to results what only was asked for; where it cannot, they are published as they are.
+    """
     models = {model for request in requests for model in request.models}
-    if options.output is not None and any(_same(options.output, model) for model in models):
-        raise UsageError(f"-o {options.output} is the model itself")
+    spare_models(options.output, models)
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
+    if amend is not None:
+        outcome = _amended(outcome, amend)
     results = outcome.results
     if options.quiet and options.format == "text":
         results = tuple(result for result, failed in zip(results, outcome.failed, strict=True) if failed)
@@ -59,6 +66,23 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
                 output.tell(f"{result.model.path}: not judged: no device, no budget, no config that names it")
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
+
+
+def _amended(outcome: Outcome, amend: Amend) -> Outcome:
+    results, code = list(outcome.results), outcome.exit_code
+    for number, request in enumerate(outcome.requests):
+        try:
+            results[number] = amend(results[number], request)
+        except McuprofError as error:
+            output.complain(str(error))
+            code = max(code, error.exit_code)
+    return replace(outcome, results=tuple(results), exit_code=code)
+
+
+def spare_models(target: str | None, models: Iterable[str]) -> None:
+    """Raises UsageError where -o would write over one of the models."""
+    if target is not None and any(_same(target, model) for model in models):
+        raise UsageError(f"-o {target} is the model itself")
 
 
 def _same(name: str, other: str) -> bool:
@@ -169,7 +193,7 @@ def _analyzed(
     options = (
         *(request.runtime, request.kernels, request.order, request.in_place),
         *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
-        *(request.time_limit, request.io),
+        *(request.time_limit, request.io, request.exit_rates),
     )
     key = None if cache is None else cache.key(path, (device, options, detail))
     if cache is not None and key is not None and (stored := cache.get(key)) is not None:
@@ -245,6 +269,15 @@ def read_model(path: str, input_shapes: Mapping[str, tuple[int, ...]], limits: R
     return read(path, input_shapes=input_shapes or None, limits=limits)
 
 
+def read_to_execute(path: str, limits: ReadLimits) -> Graph:
+    """The graph in a model file that will be executed. Raises ModelError, also where that is too much."""
+    from mcuprof.readers.extent import check_execution
+
+    graph = read_model(path, {}, limits)
+    check_execution(graph, limits)
+    return graph
+
+
 def load_target(name: str, clock_hz: int | None) -> Device:
     """A device of the database. Raises DeviceError."""
     from mcuprof.hardware import load_device
@@ -265,6 +298,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         reserve=request.reserve,
         arena_regions=request.arena_regions,
         io=request.io,
+        exit_rates=request.exit_rates,
         **({} if request.time_limit is None else {"time_limit": request.time_limit}),
     )
     return analyze(graph, device, options)

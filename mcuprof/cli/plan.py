@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mcuprof.cli import output, plan_split, plan_text
 from mcuprof.cli.options import ORDERS, Parser, add_limit_option, reading_limits
-from mcuprof.cli.pipeline import load_target, read_model
+from mcuprof.cli.pipeline import load_target, read_model, read_to_execute
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page
 from mcuprof.report.pieces import prose
@@ -161,7 +161,7 @@ def _job(options: argparse.Namespace, model: str) -> Job:
     where = device.name if device else "no device named"
     return Job(
         model,
-        read_model(model, {}, reading_limits(options)),
+        read_to_execute(model, reading_limits(options)),
         firmware,
         f"{where}, tflm, {library} kernels",
         Wishes(options.order, in_place),
@@ -236,11 +236,15 @@ def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
 def _emitted(job: Job, planned: Planned) -> bytes:
     """The plan for another runtime, which has use for it even where TFLM's own is as good."""
     from mcuprof.planning.choice import best, candidates
+    from mcuprof.planning.orchestrate import overlaps
     from mcuprof.writers.listing import c_header, plan_json
 
-    plan = planned.plan or best(candidates(planned.graph, planned.data, job.firmware, job.wishes)).plan
+    plan, kernels = planned.plan, planned.kernels
+    if plan is None:
+        chosen = best(candidates(planned.graph, planned.data, job.firmware, job.wishes))
+        plan, kernels = chosen.plan, chosen.rules.name if overlaps(planned.graph, chosen.plan) else ""
     form = plan_json if job.emit == "json" else c_header
-    return form(planned.graph, plan, Path(job.model).name, planned.kernels).encode()
+    return form(planned.graph, plan, Path(job.model).name, kernels).encode()
 
 
 # ONNX, strip, files ---------------------------------------------------------------------------------------------------

@@ -74,13 +74,16 @@ class Tensor:
     def array(self) -> np.ndarray:
         """The constant's content as an array of `shape`; int4 and int2 unpacked to int8.
 
-        Raises ValueError when there is no content or it is shorter than the shape.
+        Raises ValueError when there is no content, it is shorter than the shape, or its type is not of numbers.
         """
         if self.data is None:
             raise ValueError(f"tensor {self.name!r} has no constant content")
         if self.dtype in (DType.INT4, DType.UINT4, DType.INT2):
             return _unpack(np.frombuffer(self.data, np.uint8), self.dtype, self.elements).reshape(self.shape)
-        dtype = np.dtype(self.dtype.value).newbyteorder("<")
+        try:
+            dtype = np.dtype(self.dtype.value).newbyteorder("<")
+        except TypeError:
+            raise ValueError(f"tensor {self.name!r} holds {self.dtype.value}, not numbers") from None
         return np.frombuffer(self.data, dtype, count=self.elements).reshape(self.shape)
 
     def integers(self) -> tuple[int, ...]:

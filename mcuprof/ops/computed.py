@@ -41,7 +41,8 @@ def at_run_time(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
         return _dequantize(graph, op) if op.source == "DequantizeLinear" else _quantize(graph, op)
     if op.source in ("ConvInteger", "MatMulInteger"):
         return _whole_sums(prepare, graph, op)
-    if op.source not in _PARAMETERS or len(op.inputs) < 9:
+    needed = [position for pair in _PARAMETERS.get(op.source, ()) for position in pair]
+    if not needed or any(graph.tensor(op, position) is None for position in (0, *needed)):
         raise NoKernel("integers without quantization")
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
@@ -98,6 +99,9 @@ def _quantize(graph: Graph, op: Op) -> Kernel:
 
 
 def _dequantize(graph: Graph, op: Op) -> Kernel:
+    if not graph.input(op).dtype.is_integer:
+        raise NoKernel(f"type {graph.input(op).dtype.value}")
+
     def run(inputs: Inputs) -> tuple[Array, ...]:
         scale, zero = _spread(op, inputs)
         return ((inputs[0].astype(np.int64) - zero).astype(np.float32) * scale,)

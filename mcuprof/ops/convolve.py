@@ -17,7 +17,7 @@ import numpy as np
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops import mlas
 from mcuprof.ops.computed import with_computed_weights
-from mcuprof.ops.geometry import Window, window
+from mcuprof.ops.geometry import Window, framed, window
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -204,8 +204,7 @@ def _framed(
     """x without its zero point in a frame of zeros → accumulate → finish, in NHWC."""
     nchw = op.text("layout", "NHWC") == "NCHW"
     out = graph.output(op)
-    height = max(w.in_h + w.pad_top + w.pad_bottom, (w.out_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1)
-    width = max(w.in_w + w.pad_left + w.pad_right, (w.out_w - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1)
+    height, width = framed(w)
     inside = (slice(None), slice(w.pad_top, w.pad_top + w.in_h), slice(w.pad_left, w.pad_left + w.in_w))
     whole = (height, width) == (w.in_h, w.in_w)
 

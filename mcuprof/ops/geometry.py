@@ -7,8 +7,16 @@ and explicit pads look alike to the reader.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape, Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SMALL_FRAME = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,29 @@ def window(graph: Graph, op: Op) -> Window:
     top, left, bottom, right = _pads(op, larger, smaller, (kernel_h, kernel_w), stride, dilation)
     sizes = (batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w)
     return Window(*sizes, *stride, *dilation, top, left, bottom, right, groups)
+
+
+def framed(w: Window) -> tuple[int, int]:
+    """(height, width) of the input with its padding, and as far as the last window reaches.
+
+    Raises ValueError where windows lie mostly outside the input: such an output cannot be meant, and kernels that build
+    the frame would need memory that has nothing to do with the size of the tensors.
+    """
+    height = max(w.in_h + w.pad_top + w.pad_bottom, (w.out_h - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1)
+    width = max(w.in_w + w.pad_left + w.pad_right, (w.out_w - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1)
+    elements = w.batch * w.in_c * height * width
+    if elements > _SMALL_FRAME and elements > 64 * w.batch * w.in_c * w.in_h * w.in_w:
+        raise ValueError(f"windows reach over {height}x{width} of an input of {w.in_h}x{w.in_w}")
+    return height, width
+
+
+def taps_inside(
+    size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per output along one axis, the first tap inside the input and the one after the last: int64 [outputs] each."""
+    start = np.arange(outputs, dtype=np.int64) * stride - before
+    first, end = (np.clip(-(-(edge - start) // dilation), 0, kernel) for edge in (0, size))
+    return first, end
 
 
 def spatial(shape: Shape, nchw: bool) -> tuple[int, int, int, int]:

@@ -13,8 +13,8 @@ from mcuprof.graph import Graph, Op
 from mcuprof.ops.convolve import conv_multiplier
 from mcuprof.ops.dense import dense_multiplier
 from mcuprof.ops.floating import is_float_island
-from mcuprof.ops.geometry import Window, window
-from mcuprof.ops.interval import Interval, Intervals, Unbounded, small
+from mcuprof.ops.geometry import Window, taps_inside, window
+from mcuprof.ops.interval import MAX_ELEMENTS, Interval, Intervals, Unbounded, small
 from mcuprof.ops.kernel import Array, is_onnx, rescaler, target, zero_of
 
 
@@ -102,14 +102,21 @@ def _tap_sets(w: Window) -> Array:
     """One row per set of taps that some position finds inside the input: float64 [sets, taps] of 0 and 1."""
     rows = _inside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h, w.pad_top)
     columns = _inside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left)
+    if rows.size * columns.size > MAX_ELEMENTS:
+        raise Unbounded
     sets = rows[:, None, :, None] & columns[None, :, None, :]
     return sets.reshape(-1, w.kernel_h * w.kernel_w).astype(np.float64)
 
 
 def _inside(size: int, outputs: int, kernel: int, stride: int, dilation: int, before: int) -> NDArray[np.bool_]:
-    cells = np.arange(outputs)[:, None] * stride - before + np.arange(kernel) * dilation
-    distinct: NDArray[np.bool_] = np.unique((cells >= 0) & (cells < size), axis=0)
-    return distinct
+    """The distinct sets of taps along one axis: [sets, kernel]."""
+    if outputs > MAX_ELEMENTS:
+        raise Unbounded
+    first, end = taps_inside(size, outputs, kernel, stride, dilation, before)
+    first, end = np.divmod(np.unique(first * (kernel + 1) + end), kernel + 1)
+    taps = np.arange(kernel)
+    inside: NDArray[np.bool_] = (taps >= first[:, None]) & (taps < end[:, None])
+    return inside
 
 
 def _requantized(graph: Graph, op: Op, low: Array, high: Array, multiplier: Array) -> Interval:

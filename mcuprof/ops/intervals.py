@@ -53,7 +53,8 @@ def _derived(graph: Graph, op: Op, known: Intervals) -> tuple[Interval, ...] | N
     if rule is None or not all(index != ABSENT and bounded(graph.tensors[index]) for index in op.outputs):
         return None
     try:
-        results = rule(graph, op, known)
+        with np.errstate(all="ignore"):  # hostile scales; what comes of them is checked below
+            results = rule(graph, op, known)
     except (Unbounded, NoKernel, LookupError, ValueError, TypeError, ZeroDivisionError, OverflowError):
         return None
     if len(results) != len(op.outputs) or any((found.low > found.high).any() for found in results):

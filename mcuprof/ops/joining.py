@@ -35,6 +35,8 @@ def concatenation_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Sha
 
 def pack_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     """A new axis whose length is the number of inputs."""
+    if "axis" not in op.attributes:
+        raise ValueError("PACK has no options, and runtimes pack nothing")
     axis = normalize_axis(op.integer("axis"), len(inputs[0]) + 1)
     return ((*inputs[0][:axis], len(inputs), *inputs[0][axis:]),)
 

@@ -115,6 +115,8 @@ def _integer_cell(graph: Graph, op: Op, x: Tensor, hidden: Tensor, cell: Tensor)
     clip = min(int(op.number("cell_clip") / cell_scale), 32767) if op.number("cell_clip") > 0 else 32767
     # The state's scale 2^power is brought to Q3.12: to the left within the table's multiplier, else a rounding shift.
     left = 12 + power
+    if not -30 <= left <= 14:  # the kernel shifts 32-bit integers
+        raise NoKernel(f"a cell state with the scale {cell_scale:g}")
     multiplier, shift = (0, left) if left >= 0 else (3, -left)
 
     def gates(features: Array, h: Array) -> list[Array]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mcuprof.errors import ModelError
-from mcuprof.graph import ABSENT, Graph
+from mcuprof.graph import ABSENT, DType, Graph
 from mcuprof.ops import is_known
 
 # Inputs beyond the first, from the kernels' Prepare functions (tflite-micro), where both formats have them as inputs.
@@ -25,7 +25,7 @@ _WITHOUT_OUTPUT = frozenset(("ASSIGN_VARIABLE", "CALL_ONCE", "CALL", "IF", "WHIL
 
 
 def check_operands(graph: Graph) -> None:
-    """Raises ModelError when a known operator lacks an input that it needs, or has no output."""
+    """Raises ModelError when a known operator lacks an input that it needs, has no output, or one of a wrong type."""
     for g in (graph, *graph.subgraphs):
         for number, op in enumerate(g.ops):
             if not is_known(op):
@@ -35,3 +35,6 @@ def check_operands(graph: Graph) -> None:
                     raise ModelError(f"operator {number} ({op.kind}) has no input {position}")
             if op.kind not in _WITHOUT_OUTPUT and op.outputs[:1] in ((), (ABSENT,)):
                 raise ModelError(f"operator {number} ({op.kind}) has no output")
+            if op.kind == "VAR_HANDLE" and g.output(op).dtype is not DType.RESOURCE:
+                # The kernel writes a handle of its own into the tensor, of which runtimes plan 4 bytes per element.
+                raise ModelError(f"operator {number} ({op.kind}) writes a {g.output(op).dtype.value}, not a resource")

@@ -214,10 +214,20 @@ def _lead(view: Window, written: int, read: int) -> int:
     window, (max(0, oy·sh − pad_top)·W + max(0, ox·sw − pad_left))·`read`.
     """
     row, line = view.out_w * written, view.in_w * read
-    by_row = max(y * row - max(0, y * view.stride_h - view.pad_top) * line for y in range(view.out_h))
-    by_column = max(x * written - max(0, x * view.stride_w - view.pad_left) * read for x in range(view.out_w))
+    by_row = _largest_lead(view.out_h, row, view.stride_h, view.pad_top, line)
+    by_column = _largest_lead(view.out_w, written, view.stride_w, view.pad_left, read)
     by_batch = (view.batch - 1) * (view.out_h * row - view.in_h * line)
     return by_row + by_column + max(0, by_batch)
+
+
+def _largest_lead(count: int, written: int, stride: int, padding: int, read: int) -> int:
+    """max over i in 0 … count − 1 of i·`written` − max(0, i·`stride` − `padding`)·`read`.
+
+    Concave in i with one kink, where the window leaves the padding: an end or a neighbour of the kink decides.
+    """
+    kink = padding // max(1, stride)
+    places = {0, count - 1, *(min(max(0, place), count - 1) for place in (kink, kink + 1))}
+    return max(i * written - max(0, i * stride - padding) * read for i in places)
 
 
 def _width(tensor: Tensor) -> int:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from mcuprof.graph import Tensor
-from mcuprof.ops.kernel import Array, Kernel, scale_of
+from mcuprof.ops.kernel import Array, Kernel, NoKernel, scale_of
 
 # `sigmoid_table_uint16` of TFLite: sigmoid(i / 24) in Q0.16. Not everywhere the nearest integer, hence written out.
 # fmt: off
@@ -51,6 +51,8 @@ def _input_multiplier(scale: float, pot_shifts: tuple[int, ...]) -> tuple[int, i
     multiplier, shift = scale * 4096.0 * 3.0, 0
     while multiplier <= 32767.0 / 2.0 and shift <= 30:
         multiplier, shift = multiplier * 2.0, shift + 1
+    if multiplier > 2**31 - 1:
+        raise NoKernel(f"a scale of {scale:g}")
     return int(multiplier), shift
 
 

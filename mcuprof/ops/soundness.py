@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 
 from mcuprof.errors import ModelError
-from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Shape, Tensor
 from mcuprof.ops import output_shapes
 from mcuprof.ops.conventions import broken_conventions
 from mcuprof.ops.defect import Defect
@@ -80,12 +80,19 @@ def _operators(graph: Graph) -> Iterator[Defect]:
             yield Defect("operators", f"operator {number}: {error}")
             continue
         for index, shape in zip(op.outputs, shapes or (), strict=False):
-            if index != ABSENT and graph.tensors[index].elements != math.prod(shape):
+            if index != ABSENT and not _agree(op, graph.tensors[index], shape):
                 stored = "x".join(map(str, graph.tensors[index].shape))
                 computed = "x".join(map(str, shape))
                 yield Defect("operators", f"{where} computes {computed}, the file declares {stored}")
 
         yield from _type(graph, op, where)
+
+
+def _agree(op: Op, tensor: Tensor, shape: Shape) -> bool:
+    """Kernels take the number of elements; what is joined along an axis is laid out by the declared shape."""
+    if op.kind == "CONCATENATION" and len(tensor.shape) == len(shape):
+        return tensor.shape == shape
+    return tensor.elements == math.prod(shape)
 
 
 def _type(graph: Graph, op: Op, where: str) -> Iterator[Defect]:

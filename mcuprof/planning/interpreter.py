@@ -82,9 +82,22 @@ def _interpreted(
     judge = _Judge(runtime, before, data, after, planned, tensors)
     try:
         judge.open()
+        judge.run(judge.reference, random_inputs(before, 0))
+        if judge.stateful:
+            judge.open()
     except Exception as error:  # whatever a foreign runtime raises for a model it refuses
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return Step(f"not executed by tflite-micro, which refuses the model as it was: {reason}")
+        return Step(f"not executed by tflite-micro, which refuses the model as it was: {_first_line(error)}")
+    try:
+        return _compared(judge, after, inputs, say)
+    except RuntimeError as error:
+        raise PlanError(f"tflite-micro fails on the planned file: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _compared(judge: _Judge, after: Graph, inputs: int, say: Say) -> Step:
     expected_head = tflm.arena(after, library="reference", core=None, target=HOST64)
     head = judge.head()
     if not expected_head.inexact and head != expected_head.head_bytes:

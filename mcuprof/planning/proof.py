@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcuprof.errors import PlanError
-from mcuprof.graph import Graph
+from mcuprof.graph import Graph, Op, Tensor
 from mcuprof.memory import MemoryPlan, Sharing, check
 from mcuprof.ops.traversal import Walk
 from mcuprof.planning.choice import Candidate
-from mcuprof.runner.arena import evaluate_in_arena
+from mcuprof.runner.arena import Arena
 from mcuprof.runner.compare import Comparison
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.program import evaluate, prepare
@@ -45,16 +45,11 @@ def read_back(graph: Graph, data: bytes, candidate: Candidate) -> Step:
     if strip(candidate.data) != data:
         raise PlanError("the file before the plan cannot be had back from the file after")
     for before, after in zip(graph.tensors, found.tensors, strict=True):
-        same = (before.name, before.shape, before.dtype, before.quantization, before.variable, before.data) == (
-            (after.name, after.shape, after.dtype, after.quantization, after.variable, after.data)
-        )
-        if not same:
+        if _told(before) != _told(after) or before.data != after.data:
             raise PlanError(f"tensor {before.name!r} is not the same in the written file")
     for position, number in enumerate(plan.order):
         before_op, after_op = graph.ops[number], found.ops[position]
-        if (before_op.kind, before_op.inputs, before_op.outputs, before_op.attributes) != (
-            (after_op.kind, after_op.inputs, after_op.outputs, after_op.attributes)
-        ):
+        if _told_op(before_op) != _told_op(after_op):
             raise PlanError(f"operator {number} ({before_op.kind}) is not the same in the written file")
     placed = {
         request.tensor: offset
@@ -67,6 +62,15 @@ def read_back(graph: Graph, data: bytes, candidate: Candidate) -> Step:
     return Step(f"read back: same network, TFLM's planner gives a head of {candidate.head_bytes:,} B")
 
 
+def _told(tensor: Tensor) -> tuple[object, ...]:
+    """All but the content; numbers as text, for a NaN is not equal to itself."""
+    return tensor.name, tensor.shape, tensor.dtype, repr(tensor.quantization), tensor.variable
+
+
+def _told_op(op: Op) -> tuple[object, ...]:
+    return op.kind, op.inputs, op.outputs, sorted((name, repr(value)) for name, value in op.attributes.items())
+
+
 def executed(graph: Graph, plan: MemoryPlan, walk: Walk, say: Say) -> Step:
     """Integer kernels run inside the arena, dead bytes poisoned, and give what they give outside of it.
 
@@ -76,12 +80,13 @@ def executed(graph: Graph, plan: MemoryPlan, walk: Walk, say: Say) -> Step:
     if program.missing:
         index, reason = min(program.missing.items())
         return Step(f"not executed in mcuprof's own arena: operator {index} ({graph.ops[index].kind}): {reason}")
+    arena = Arena(program, plan, walk)
     state, planned_state = program.initial_state(), program.initial_state()
     comparison = Comparison(graph)
     for seed in range(RUNNER_INPUTS):
         say(f"executing the plan, input {seed + 1} of {RUNNER_INPUTS}")
         inputs = random_inputs(graph, seed)
-        inside = evaluate_in_arena(program, plan, inputs, planned_state, seed, walk)
+        inside = arena.run(inputs, planned_state, seed)
         comparison.add(inside, evaluate(program, inputs, state))
     different = next((entry for entry in comparison.result() if entry.different), None)
     if different is not None:

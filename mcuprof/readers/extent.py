@@ -26,6 +26,12 @@ def check_graph(graph: Graph, limits: ReadLimits) -> None:
     _check_calls(graphs, limits)
 
 
+def check_execution(graph: Graph, limits: ReadLimits) -> None:
+    """Raises ModelError when executing the graph would take more memory, and so more time, than `limits` allow."""
+    computed = sum(t.nbytes for g in (graph, *graph.subgraphs) for t in g.tensors if not t.is_constant)
+    check_limit(limits, "executed", computed, f"computes {computed:,} bytes, too much to be executed here")
+
+
 def called_subgraphs(op: Op) -> Iterator[int]:
     """The subgraphs that an operator runs, by number in the file."""
     for name, value in op.attributes.items():

@@ -26,6 +26,7 @@ class Isolated:
         self._what = what
         self._local: object | None = None
         self._process: Any = None
+        self._owner = os.getpid()
         if not hasattr(os, "fork"):
             self._local = make()
             return
@@ -64,8 +65,8 @@ class Isolated:
         raise ModelError(f"{self._what} crashed on the model ({how})")
 
     def close(self) -> None:
-        """Ends the child."""
-        if self._process is not None and self._process.is_alive():
+        """Ends the child. Does nothing in another child, which has but inherited this object."""
+        if self._process is not None and self._owner == os.getpid() and self._process.is_alive():
             self._process.terminate()
             self._process.join()
 

@@ -7,7 +7,8 @@ else is a kernel of `ops/`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from mcuprof.ops import OPERATORS
 from mcuprof.ops.computed import at_run_time
 from mcuprof.ops.floating import is_float_island, through_floats
 from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
+
+MAX_ROUNDS = 10_000
 
 
 @dataclass(slots=True)
@@ -31,7 +34,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A prepared graph. `missing` names, by operator index, why there is no kernel; `kernels` holds the others."""
+    """A prepared graph. `missing` names, by operator index, why there is no kernel; `kernels` holds the others.
+
+    What enters a subgraph in which a kernel is missing has none either.
+    """
 
     graph: Graph
     kernels: Mapping[int, Kernel]
@@ -46,20 +52,47 @@ class Program:
                 raise ModelError(f"operator {index} ({program.graph.ops[index].kind}) has no kernel: {reason}")
 
     def initial_state(self) -> State:
-        """Variable tensors as a runtime resets them: int8 at their zero point, everything else at 0."""
+        """Variable tensors as a runtime resets them: int8 at their zero point, everything else at 0.
+
+        Raises ModelError for a zero point that the type cannot hold.
+        """
         state = State()
         for index, tensor in enumerate(self.graph.tensors):
             if tensor.variable and tensor.dtype is not DType.RESOURCE:
                 start = zero_of(tensor) if tensor.dtype is DType.INT8 else 0
+                if not -128 <= start <= 127:
+                    raise ModelError(f"tensor {tensor.name!r} has the zero point {start}, outside {tensor.dtype.value}")
                 state.variables[index] = np.full(tensor.shape, start, storage(tensor.dtype))
         return state
 
 
 def prepare(graph: Graph) -> Program:
     """Prepares all kernels. Operators without one are listed in `missing`; constants nobody reads are left out."""
-    programs = [_prepare_one(part) for part in graph.subgraphs]
-    main = _prepare_one(graph)
-    return Program(main.graph, main.kernels, main.missing, main.constants, tuple(programs))
+    programs = [_prepare_one(part) for part in (graph, *graph.subgraphs)]
+    while any(lacking := [_without_bodies(program, programs) for program in programs]):  # a level further out each time
+        programs = [
+            replace(
+                program,
+                kernels={index: kernel for index, kernel in program.kernels.items() if index not in found},
+                missing={**program.missing, **found},
+            )
+            for program, found in zip(programs, lacking, strict=True)
+        ]
+    return replace(programs[0], subprograms=tuple(programs[1:]))
+
+
+def _without_bodies(program: Program, programs: Sequence[Program]) -> dict[int, str]:
+    """Control operators that enter a subgraph in which a kernel is missing, and why."""
+    found = {}
+    for index in program.kernels:
+        op = program.graph.ops[index]
+        for number in (op.integer(name, -1) for name in _BODIES.get(op.kind, ())):
+            body = programs[number] if 1 <= number < len(programs) else None
+            if body is not None and body.missing:
+                inner, reason = min(body.missing.items())
+                nested = reason.startswith(_INSIDE)
+                found[index] = reason if nested else f"{_INSIDE} {inner} ({body.graph.ops[inner].kind}): {reason}"
+    return found
 
 
 def _prepare_one(graph: Graph) -> Program:
@@ -83,7 +116,8 @@ def prepare_kernel(graph: Graph, op: Op) -> Kernel:
     if operator is None or operator.kernel is None:
         raise NoKernel("not executed by mcuprof")
     try:
-        return _in_its_numerics(operator.kernel, graph, op)
+        with np.errstate(all="ignore"):
+            return _in_its_numerics(operator.kernel, graph, op)
     except (LookupError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise NoKernel(f"its operands do not fit ({str(error) or type(error).__name__})") from error
 
@@ -92,19 +126,23 @@ def _in_its_numerics(prepare_it: Prepare, graph: Graph, op: Op) -> Kernel:
     """The kernel itself; under ONNX Runtime also the ways around a missing integer kernel."""
     if not is_onnx(graph):
         return prepare_it(graph, op)
+    direct = partial(prepare_it, graph, op)
     ways: list[Callable[[], Kernel]] = [
-        lambda: prepare_it(graph, op),
+        direct,
         lambda: through_floats(prepare_it, graph, op),
         lambda: at_run_time(prepare_it, graph, op),
     ]
     if is_float_island(op):
         ways[:2] = ways[1::-1]
-    for way in ways[:-1]:
+    reasons = []
+    for way in ways:
         try:
             return way()
-        except NoKernel:
-            continue
-    return ways[-1]()
+        except NoKernel as error:
+            reasons.append(error)
+    # What works on floats is in want of no quantization: the reason is its own kernel's.
+    floats = bool(op.inputs) and op.inputs[0] != ABSENT and graph.tensors[op.inputs[0]].dtype.is_float
+    raise reasons[ways.index(direct) if floats else -1]
 
 
 def _no_kernel_needed(inputs: Sequence[Any]) -> tuple[Array, ...]:
@@ -128,8 +166,11 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
         control = _CONTROL.get(op.kind)
         if control is not None:
             return control(program, index, inputs, state)
-        results = program.kernels[index](inputs)
-    except (NoKernel, ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
+            results = program.kernels[index](inputs)
+    except RecursionError:
+        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
+    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
     outputs = len(op.outputs)
     updated = [position for position in op.inputs if position != ABSENT and program.graph.tensors[position].variable]
@@ -174,9 +215,6 @@ def _body(program: Program, op: Op, name: str) -> Program:
     if not 1 <= number <= len(program.subprograms):
         raise NoKernel(f"{name.replace('_', ' ')} {number} does not exist")
     body = program.subprograms[number - 1]
-    if body.missing:
-        index, reason = min(body.missing.items())
-        raise NoKernel(f"in its subgraph, operator {index} ({body.graph.ops[index].kind}) has no kernel: {reason}")
     return Program(body.graph, body.kernels, body.missing, body.constants, program.subprograms)
 
 
@@ -220,11 +258,22 @@ def _while(program: Program, index: int, inputs: Sequence[Any], state: State) ->
     op = program.graph.ops[index]
     condition, body = _body(program, op, "cond_subgraph"), _body(program, op, "body_subgraph")
     values: tuple[Any, ...] = tuple(inputs)
+    rounds = 0
     while bool(np.all(_call(condition, values, state)[0])):
         values = _call(body, values, state)
+        rounds += 1
+        if rounds > MAX_ROUNDS:
+            raise NoKernel(f"its loop has not ended after {MAX_ROUNDS:,} rounds")
     return values
 
 
+_INSIDE = "in its subgraph, operator"
+# Attributes that name the subgraphs an operator enters.
+_BODIES: Mapping[str, tuple[str, ...]] = {
+    "IF": ("then_subgraph", "else_subgraph"),
+    "WHILE": ("cond_subgraph", "body_subgraph"),
+    "CALL_ONCE": ("init_subgraph",),
+}
 _CONTROL: Mapping[str, Callable[[Program, int, Sequence[Any], State], tuple[Array, ...]]] = {
     "VAR_HANDLE": _handle,
     "READ_VARIABLE": _read,

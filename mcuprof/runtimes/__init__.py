@@ -16,7 +16,7 @@ from mcuprof.ops.sharing import Share
 from mcuprof.runtimes import foreign, tflm
 from mcuprof.runtimes.tflm import Arena
 from mcuprof.runtimes.tflm.kernels import KernelMemory
-from mcuprof.runtimes.tflm.lifetimes import ONLINE, Request, with_plan
+from mcuprof.runtimes.tflm.lifetimes import MAX_OFFSET, ONLINE, Request, with_plan
 from mcuprof.runtimes.tflm.support import refusal
 
 
@@ -93,4 +93,4 @@ def find(name: str) -> Runtime:
     return _RUNTIMES[name]
 
 
-__all__ = ["ONLINE", "Arena", "KernelMemory", "Request", "Runtime", "find"]
+__all__ = ["MAX_OFFSET", "ONLINE", "Arena", "KernelMemory", "Request", "Runtime", "find"]

@@ -17,6 +17,7 @@ from mcuprof.graph import DType, Graph, Op
 ALIGNMENT = 16  # MicroArenaBufferAlignment()
 ONLINE = -1  # kOnlinePlannedBuffer
 OFFLINE_PLAN = "OfflineMemoryAllocation"
+MAX_OFFSET = 2**31 - 1
 _UNSET = -1
 
 _ENTERS = {
@@ -170,8 +171,11 @@ def pack_offsets(offsets: Sequence[int]) -> bytes:
 def with_plan(graph: Graph, order: Sequence[int], offsets: Sequence[int | None]) -> Graph:
     """The graph with its operators in this order and an offline plan of these offsets (None: left to the runtime).
 
-    Raises ModelError for a graph with subgraphs: TFLM reads the offsets of later ones from the wrong place.
+    Raises ModelError for a graph with subgraphs (TFLM reads the offsets of later ones from the wrong place), and for
+    offsets that a plan cannot hold.
     """
+    if max((offset for offset in offsets if offset is not None), default=0) > MAX_OFFSET:
+        raise ModelError(f"needs offsets beyond {MAX_OFFSET:,} B, which an offline plan cannot hold")
     if graph.subgraphs:
         raise ModelError("has several subgraphs, for which TFLM's offline plans are not reliable")
     packed = pack_offsets([ONLINE if offset is None else offset for offset in offsets])
