@@ -134,7 +134,7 @@ def test_several_subgraphs_and_state() -> None:
 def test_content_decides_not_the_suffix() -> None:
     graph = read(model("bad_o_tflite_named_onnx").path)
     assert graph.origin.format == "tflite"
-    assert "named .onnx but holds a tflite model" in graph.origin.notes[0]
+    assert "named .onnx but holds a tflite model" in graph.origin.oddities[0]
 
 
 def test_things_that_are_no_files(tmp_path: Path) -> None:
