@@ -57,6 +57,13 @@ def test_handles_are_resources() -> None:
         check_operands(one(Op("ASSIGN_VARIABLE", (0, 1), ()), x, y))
 
 
+def test_scales_are_floats() -> None:
+    x, y = Tensor("x", (4,), DType.INT8), Tensor("y", (4,), DType.FLOAT32)
+    op = Op("DEQUANTIZE", (0, 0), (1,), source="DequantizeLinear")
+    with pytest.raises(ModelError, match="scale of type int8"):
+        check_operands(one(op, x, y))
+
+
 def test_joined_along_an_axis_that_the_output_does_not_grow_on() -> None:
     x = Tensor("x", (1, 2), DType.INT8)
     op = Op("CONCATENATION", (0, 0), (1,), {"axis": 0})
