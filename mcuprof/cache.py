@@ -82,17 +82,24 @@ class Cache:
             beside.replace(self._folder / f"{key}.json")
             self._trim()
         except OSError:
+            pass
+        finally:  # also when the process is told to end
             with contextlib.suppress(OSError):
-                beside.unlink()
+                beside.unlink(missing_ok=True)
 
     def _trim(self) -> None:
         """Half of the entries, the oldest, when there are too many."""
         with os.scandir(self._folder) as found:
-            entries = [(entry.stat().st_mtime_ns, entry.path) for entry in found]
-        if len(entries) > MAX_ENTRIES:
-            for _, path in sorted(entries)[: MAX_ENTRIES // 2]:
-                with contextlib.suppress(OSError):
-                    Path(path).unlink()
+            entries = list(found)
+        if len(entries) <= MAX_ENTRIES:
+            return
+        ages = []
+        for entry in entries:
+            with contextlib.suppress(OSError):  # another process may trim as well
+                ages.append((entry.stat().st_mtime_ns, entry.path))
+        for _, path in sorted(ages)[: MAX_ENTRIES // 2]:
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
 
 
 def _build() -> str:

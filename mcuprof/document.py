@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from mcuprof.cost_document import Arithmetic, Bound, Energy, Exits
 from mcuprof.errors import UsageError
+from mcuprof.split_document import SplitFront
 
 SCHEMA_VERSION = 1
 Severity = Literal["error", "warning", "note"]
-Bound = Literal["compute", "memory"]
 # Codes of errors that say only that a number is missing: what fails with these alone is not shown to fit.
 UNPROVEN = frozenset({"M106", "M109", "F203", "L302"})
 
@@ -196,59 +197,6 @@ class Latency(msgspec.Struct, frozen=True):
     operators: tuple[OperatorCost, ...]
 
 
-class OperatorWork(msgspec.Struct, frozen=True):
-    """Where one operator lies under the roofline. Bits are those of the operands of its MACs, null where it has none.
-
-    `bytes_moved` are inputs, weights and outputs, each once: the least it can move. `macs_per_cycle` comes from the
-    modelled cycles, `of_ceiling` is that against the lowest ceiling of its types. `bound` is what limits it, null where
-    no bandwidth is known.
-    """
-
-    index: int
-    operator: str
-    macs: int
-    bops: int
-    activation_bits: int | None
-    weight_bits: int | None
-    bytes_moved: int
-    macs_per_byte: float | None
-    macs_per_cycle: float | None
-    of_ceiling: float | None
-    bound: Bound | None
-
-
-class Precision(msgspec.Struct, frozen=True):
-    """The MACs whose operands have these types, such as int8 activations and int4 weights."""
-
-    activations: str
-    weights: str
-    macs: int
-    bops: int
-
-
-class Ceiling(msgspec.Struct, frozen=True):
-    """The most MACs per cycle that something allows for operands of these types: the core, or its kernels."""
-
-    name: str
-    activations: str
-    weights: str
-    macs_per_cycle: float
-    basis: str
-
-
-class Arithmetic(msgspec.Struct, frozen=True):
-    """Bit operations, precisions and the roofline of one inference. `bytes_per_cycle` is null where nobody says it."""
-
-    bops: int
-    bytes_moved: int
-    precisions: tuple[Precision, ...]
-    ceilings: tuple[Ceiling, ...]
-    bytes_per_cycle: float | None
-    bandwidth_basis: str
-    basis: str
-    operators: tuple[OperatorWork, ...]
-
-
 class NpuOperator(msgspec.Struct, frozen=True):
     """Where one operator runs once the model is compiled for the NPU. `cycles` are those of the `place` it runs at.
 
@@ -269,7 +217,8 @@ class Npu(msgspec.Struct, frozen=True):
 
     `cycles` and `ms` are the NPU's alone, at `clock_hz` of the assumed `system`; `host_ms` is what operators left to
     the host take, null where that is not known. `sram_bytes` is the peak of feature maps and weight buffers,
-    `traffic` bytes on the bus by memory. Null numbers: `basis` says why.
+    `traffic` bytes on the bus by memory. Null numbers: `basis` says why. `clock_assumed`: the device does not say its
+    own. `doubts` are those of the database about this accelerator, absent where it has none.
     """
 
     accelerator: str
@@ -285,6 +234,8 @@ class Npu(msgspec.Struct, frozen=True):
     traffic: dict[str, int]
     basis: str
     operators: tuple[NpuOperator, ...]
+    clock_assumed: bool = False
+    doubts: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -327,6 +278,10 @@ class Result(msgspec.Struct, frozen=True):
     latency_reason: str | msgspec.UnsetType = msgspec.UNSET
     npu: Npu | msgspec.UnsetType = msgspec.UNSET
     arithmetic: Arithmetic | msgspec.UnsetType = msgspec.UNSET
+    split: SplitFront | msgspec.UnsetType = msgspec.UNSET
+    energy: tuple[Energy, ...] | msgspec.UnsetType = msgspec.UNSET
+    energy_reason: str | msgspec.UnsetType = msgspec.UNSET
+    exits: Exits | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def layers(self) -> Any:

@@ -19,7 +19,7 @@ class DeviceFit(msgspec.Struct, frozen=True):
 
     `ram_bytes` and `flash_bytes` are what the device has on its chip. `free_*` is what stays free: of RAM in `region`,
     the block that holds the arena. `lacks_*` is how much more would be needed, 0 where there is enough.
-    `findings` are the errors; the latency's band goes from `low_ms` to `high_ms`.
+    `findings` are the errors; the band goes from `low_ms` to `high_ms`, of which `over_ms` are beyond the budget.
     """
 
     device: str
@@ -41,6 +41,17 @@ class DeviceFit(msgspec.Struct, frozen=True):
     high_ms: float | None
     latency_basis: str
     findings: tuple[Finding, ...]
+    over_ms: float = 0.0
+
+    @property
+    def excess(self) -> float:
+        """By what share the worst of RAM, flash and time is over: 0.1 is 10 % too much, 0 where nothing is."""
+        memories = ((self.lacks_ram_bytes, self.ram_bytes), (self.lacks_flash_bytes, self.flash_bytes))
+        shares = [lack / size if size else float("inf") for lack, size in memories if lack]
+        if self.over_ms and self.high_ms is not None:
+            budget = self.high_ms - self.over_ms
+            shares.append(self.over_ms / budget if budget > 0 else float("inf"))
+        return max(shares, default=0.0)
 
     @property
     def size(self) -> tuple[float, float, str]:

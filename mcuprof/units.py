@@ -6,6 +6,7 @@ Output: `73,728 B (72.0 KiB)`, `12.3 ms`.
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
@@ -71,6 +72,12 @@ def format_ms(milliseconds: float) -> str:
         return f"{milliseconds:.2g} ms"
     decimals = 2 if milliseconds < 9.995 else 1 if milliseconds < 99.95 else 0
     return f"{milliseconds:,.{decimals}f} ms"
+
+
+def format_uj(microjoules: float) -> str:
+    """`8.45 µJ`, `323 µJ`, `29,207 µJ`: three significant digits at least, thousands separated."""
+    decimals = max(0, 2 - math.floor(math.log10(microjoules))) if 0 < microjoules < 1000 else 0
+    return f"{microjoules:,.{min(decimals, 6)}f} µJ"
 
 
 def format_count(count: int) -> str:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from mcuprof.cost_document import Arithmetic, Ceiling, OperatorWork, Precision
 from mcuprof.document import (
-    Arithmetic,
-    Ceiling,
     Flash,
     FlashItem,
     Latency,
     Memory,
     ModelFacts,
     OperatorCost,
-    OperatorWork,
     Peak,
     PeakTensor,
     Placement,
-    Precision,
     RegionUse,
     Report,
     Result,

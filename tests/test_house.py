@@ -18,6 +18,8 @@ FLOORS = {
     "limits": 1,
     "graph": 0,
     "document": 0,
+    "cost_document": -1,  # parts of the document: plain values that know nothing
+    "split_document": -1,
     "fit_document": 1,
     "ops": 1,
     "hardware": 1,

@@ -166,14 +166,14 @@ def _rows() -> Iterator[Measured]:
     notes = _notes()
     for row in table("layers_rows.csv"):
         words = f"{row['runtime']} {row['runtime_version']}"
-        system = next((each for each in _SYSTEMS if re.search(each.pattern, words)), None)
+        system = system_of(words)
         if system is None or not row["latency_ms"] or row["accelerator"] or row["precision"] not in _PRECISIONS:
             continue
-        core = _first(_CORES, f"{row['device']} {row['core']} ")
+        core = core_of(f"{row['device']} {row['core']} ")
         full = notes.get(_key(row), {})
         if core is None or row["match"] == "doubtful" or _is_unlike(row, full) or _is_outside(row):
             continue
-        board = _first(_DEVICES, row["device"]) or row["device"].lower()
+        board = board_of(row["device"]) or row["device"].lower()
         clock = int(float(row["clock_mhz"]) * 1e6) if row["clock_mhz"] else _CLOCKS.get(board)
         graph = layer_graph(row["key"])
         if clock is None or graph is None:
@@ -259,6 +259,21 @@ def _is_outside(row: Mapping[str, str]) -> bool:
     """Activations or weights in external memory: the rows there are differ by a factor of three, no constant fits."""
     ram, flash = float(row["activation_ram_kib"] or 0), float(row["total_flash_kib"] or 0)
     return "H747" in row["device"] and (ram > _INTERNAL_RAM_KIB or flash > _INTERNAL_FLASH_KIB)
+
+
+def system_of(words: str) -> System | None:
+    """The software that a source's words for runtime and version name."""
+    return next((each for each in _SYSTEMS if re.search(each.pattern, words)), None)
+
+
+def core_of(words: str) -> str | None:
+    """The id of the core that a source's words for device and core name."""
+    return _first(_CORES, words)
+
+
+def board_of(words: str) -> str | None:
+    """The id of the device that a source's words name, where the database has it."""
+    return _first(_DEVICES, words)
 
 
 def _first(patterns: tuple[tuple[str, str], ...], text: str) -> str | None:

@@ -45,7 +45,8 @@ class Options:
     where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan, the
     strategies table, the tensors spread over regions and what no output needs to the result; `time_limit` bounds the
     search for plans, in seconds. With `io` "outside" the table is that of a firmware whose caller holds inputs and
-    outputs; the verdict stays that of the runtime.
+    outputs; the verdict stays that of the runtime. `exit_rates` are shares of inferences that stop at each output of a
+    network with early exits.
     """
 
     runtime: str = "tflm"
@@ -57,6 +58,7 @@ class Options:
     arena_regions: tuple[str, ...] = ()
     time_limit: float = DEFAULT_TIME_LIMIT
     io: str = "in-arena"
+    exit_rates: tuple[float, ...] = ()
 
 
 def analyze(graph: Graph, device: Device | None = None, options: Options | None = None) -> Result:
@@ -69,16 +71,33 @@ def analyze(graph: Graph, device: Device | None = None, options: Options | None 
     studied = study(graph, setting_of(device, options), options)
     result = studied.on(device)
     if options.detail:
-        from mcuprof.costs.arithmetic import arithmetic  # a check does not wait for it
+        result = _detailed(result, graph, studied, device)
+    if options.exit_rates:
+        from mcuprof.costs.exits import exits
 
-        known = None if isinstance(studied.work, costs.NoData) else studied.work
-        result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
+        result = msgspec.structs.replace(result, exits=exits(graph, result.latency, options.exit_rates))
     if device is None or device.accelerator is None:
         return result
     from mcuprof.analysis.accelerated import npu  # its models are loaded for devices that have one
 
     compiled = npu(graph, device, result.latency)
     return result if compiled is None else msgspec.structs.replace(result, npu=compiled)
+
+
+def _detailed(result: Result, graph: Graph, studied: Study, device: Device | None) -> Result:
+    """With arithmetic and energy, which a check does not wait for."""
+    from mcuprof.costs.arithmetic import arithmetic
+    from mcuprof.costs.energy import energy
+
+    known = None if isinstance(studied.work, costs.NoData) else studied.work
+    result = msgspec.structs.replace(result, arithmetic=arithmetic(graph, known, result.latency, device))
+    if device is None:
+        return msgspec.structs.replace(result, energy_reason="no device was named")
+    target = result.target
+    found = energy(result.latency, device, runtime=target.runtime, kernels=target.kernels)
+    if isinstance(found, costs.NoData):
+        return msgspec.structs.replace(result, energy_reason=found.reason)
+    return msgspec.structs.replace(result, energy=found)
 
 
 @dataclass(frozen=True, slots=True)

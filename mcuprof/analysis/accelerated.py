@@ -9,32 +9,47 @@ import msgspec
 
 from mcuprof.costs import NoData
 from mcuprof.costs.npu import ArrayEstimate, NpuEstimate, Published, estimate, machine, on_arrays, published
+from mcuprof.costs.npu.machine import Machine
 from mcuprof.costs.npu.validation import claim
 from mcuprof.document import Latency, Npu, NpuOperator
+from mcuprof.errors import DeviceError
 from mcuprof.graph import Graph
-from mcuprof.hardware import Accelerator, Device, load_accelerator
+from mcuprof.hardware import Accelerator, Device, EthosU, NpuSetting, load_accelerator, load_npu_systems
 from mcuprof.ops import total_macs
 from mcuprof.ops.soundness import NPU
 
+# Keys of a device whose doubts are about its accelerator.
+_OWN = ("accelerators", "npu")
+
 
 def npu(graph: Graph, device: Device, latency: Latency | None) -> Npu | None:
-    """The estimate for the accelerator beside the device's core; None where there is none. `latency` is the host's."""
+    """The estimate for the accelerator beside the device's core; None where there is none. `latency` is the host's.
+
+    Raises DeviceError where the device names a system or memory mode that the database does not have.
+    """
     if device.accelerator is None:
         return None
     accelerator = load_accelerator(device.accelerator)
+    found = _estimate(graph, accelerator, device, latency)
+    stated = {**accelerator.doubts, **{key: device.doubts[key] for key in _OWN if key in device.doubts}}
+    doubts = tuple(f"{key}: {text}" for key, text in stated.items())
+    return msgspec.structs.replace(found, doubts=doubts) if doubts else found
+
+
+def _estimate(graph: Graph, accelerator: Accelerator, device: Device, latency: Latency | None) -> Npu:
     if any(op.kind == NPU for op in graph.ops):
         return _nothing(
             accelerator, "no data: the model is compiled for an Ethos-U; estimate from the file before that"
         )
     if accelerator.ethos_u is not None:
-        found = estimate(graph, machine(accelerator.ethos_u))
+        found = estimate(graph, _machine(accelerator.ethos_u, device))
         if isinstance(found, NoData):
             return _nothing(accelerator, f"no data: {found.reason}")
         if not found.cycles:
             return _nothing(
                 accelerator, f"no data: no work is left for it ({', '.join(dict.fromkeys(found.fallen.values()))})"
             )
-        return _ethos(graph, accelerator, found, latency)
+        return _ethos(graph, accelerator, found, device, latency)
     if accelerator.array is not None:
         arrays = on_arrays(graph, accelerator.array)
         if isinstance(arrays, NoData):
@@ -48,6 +63,16 @@ def npu(graph: Graph, device: Device, latency: Latency | None) -> Npu | None:
     return _published(accelerator, measured)
 
 
+def _machine(chip: EthosU, device: Device) -> Machine:
+    """The NPU as the device says it has it."""
+    own = device.npu or NpuSetting()
+    known = load_npu_systems()
+    for key, name, names in (("system", own.system, known.systems), ("mode", own.mode, known.modes)):
+        if name is not None and name not in names:
+            raise DeviceError(f"{device.id}: npu.{key}: there is no {name!r} (there are {', '.join(names)})")
+    return machine(chip, own.system, own.mode, own.clock_hz)
+
+
 def _nothing(accelerator: Accelerator, basis: str) -> Npu:
     return Npu(accelerator.id, None, None, None, None, None, None, None, None, None, {}, basis, ())
 
@@ -57,9 +82,9 @@ def _published(accelerator: Accelerator, found: Published) -> Npu:
     return Npu(accelerator.id, *own, None, None, None, {}, found.basis, ())
 
 
-def _ethos(graph: Graph, accelerator: Accelerator, found: NpuEstimate, latency: Latency | None) -> Npu:
+def _ethos(graph: Graph, accelerator: Accelerator, found: NpuEstimate, device: Device, latency: Latency | None) -> Npu:
     names = found.machine.system, found.machine.mode
-    where = f"{names[0]}, {names[1]} (assumed: the device's own is not known)"
+    where = f"{names[0]}, {names[1]}{_assumed(device.npu)}"
     basis = f"modelled: Vela-equivalent estimate of {where}; {claim(accelerator.id)}"
     if found.evicted:
         basis += f"; {found.evicted} maps do not fit the SRAM; Vela's cascades, which help then, are not modelled"
@@ -84,7 +109,17 @@ def _ethos(graph: Graph, accelerator: Accelerator, found: NpuEstimate, latency: 
         traffic=dict(sorted(found.traffic.items())),
         basis=basis,
         operators=tuple(operators),
+        clock_assumed=device.npu is None or (device.npu.clock_hz or device.npu.system) is None,
     )
+
+
+def _assumed(own: NpuSetting | None) -> str:
+    """What of system, memory mode and clock the device does not say."""
+    if own is None:
+        return " (assumed: the device's own is not known)"
+    parts = (("system", own.system), ("memory mode", own.mode), ("clock", own.clock_hz or own.system))
+    missing = [name for name, value in parts if value is None]
+    return f" ({' and '.join(missing)} assumed)" if missing else ""
 
 
 def _arrays(graph: Graph, accelerator: Accelerator, found: ArrayEstimate, latency: Latency | None) -> Npu:

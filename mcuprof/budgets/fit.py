@@ -43,14 +43,14 @@ def fit(
             found.append(_ruled_out(device, setting.kernels, str(known)))
         else:
             facts = known.facts
-            found.append(_fit(device, judge(known.on(device), limits)))
+            found.append(_fit(device, judge(known.on(device), limits), limits.latency_ms))
     if facts is None:
         reason = next((str(error) for error in studies.values()), "no device is left after the filters")
         raise UsageError(reason)
     return ModelFit(facts, tuple(sorted(found, key=lambda each: each.size)))
 
 
-def _fit(device: Device, result: Result) -> DeviceFit:
+def _fit(device: Device, result: Result, budget_ms: float | None) -> DeviceFit:
     errors = tuple(finding for finding in result.verdict.findings if finding.severity == "error")
     regions, flash, latency = result.memory.regions, result.flash, result.latency
     over = sum(max(0, region.used_bytes + region.reserved_bytes - region.capacity_bytes) for region in regions)
@@ -77,6 +77,7 @@ def _fit(device: Device, result: Result) -> DeviceFit:
         high_ms=latency.high_ms if latency else None,
         latency_basis=latency.basis if latency else f"no data: {reason}",
         findings=errors,
+        over_ms=max(0.0, latency.high_ms - budget_ms) if budget_ms and latency and latency.high_ms else 0.0,
     )
 
 

@@ -1,14 +1,15 @@
 """The command line. Each command is a module that is imported only when it is called; here are their names.
 
 `main` turns every way of failing into one line on stderr and an exit code: 0 fits, 1 a budget failed, 2 usage, 3 model
-unreadable, 4 internal error, 130 interrupted.
+unreadable, 4 internal error, 130 interrupted (Ctrl-C), 143 terminated.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -33,7 +34,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 class Command(Protocol):
@@ -46,15 +48,24 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Run `mcuprof` with `argv` (default: the process's arguments) and return the exit code. Never raises."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    from mcuprof.cli.interrupts import Terminated, terminable
+
     try:
-        return _guarded(arguments)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except Exception as error:
-        if isinstance(error, McuprofError):
+        with terminable():
+            return _guarded(arguments)
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        # What is interrupted may fail in its own `finally`, as argparse does.
+        causes = list(_chain(error))
+        if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+            message, code = "interrupted", EXIT_INTERRUPTED
+        elif any(isinstance(cause, Terminated) for cause in causes):
+            message, code = "terminated", EXIT_TERMINATED
+        elif isinstance(error, McuprofError):
             message, code = str(error), error.exit_code
         elif isinstance(error, MemoryError):
             message, code = f"the model asks for more memory than there is ({error})", EXIT_MODEL
+        elif isinstance(error, FileNotFoundError) and not _has_working_directory():
+            message, code = "the working directory is not there any more", EXIT_USAGE
         else:
             message = f"internal error: {type(error).__name__}: {error} (--debug shows where)"
             code = EXIT_INTERNAL
@@ -64,6 +75,19 @@ def main(argv: list[str] | None = None) -> int:
 
             traceback.print_exc()
         return code
+
+
+def _has_working_directory() -> bool:
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _guarded(arguments: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcuprof.cli import output, plan_split
+from mcuprof.cli import plan_split
 from mcuprof.cli.options import (
     IO,
     Parser,
@@ -10,10 +10,11 @@ from mcuprof.cli.options import (
     add_output_options,
     add_policy_options,
     add_verbosity_options,
+    as_type,
+    parse_rates,
     request_of,
 )
 from mcuprof.cli.pipeline import conclude
-from mcuprof.errors import UsageError
 
 
 def run(arguments: list[str]) -> int:
@@ -28,15 +29,16 @@ def run(arguments: list[str]) -> int:
         default=IO[0],
         help="where orders and strategies have inputs and outputs (default: in-arena)",
     )
+    parser.add_argument(
+        "--exit-rates",
+        type=as_type(parse_rates),
+        default=(),
+        metavar="RATE,RATE",
+        help="early exits: the share of inferences that stops at each output, in the order of the outputs",
+    )
     add_policy_options(parser)
     add_output_options(parser)
     add_verbosity_options(parser)
     options = parser.parse_intermixed_args(arguments)
-    if options.split and (options.format != "text" or options.output is not None or len(options.device) > 1):
-        raise UsageError("--split is shown as text in the terminal, for one device")
-    code = conclude(options, [request_of(options, [options.model])], detail=True)
-    if options.split:
-        page = output.own_page()
-        device = options.device[0] if options.device else None
-        output.write(page.paint(plan_split.offered(page, options.model, device, options.kernels)))
-    return code
+    amend = plan_split.offered if options.split else None
+    return conclude(options, [request_of(options, [options.model])], detail=True, amend=amend)

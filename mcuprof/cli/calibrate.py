@@ -37,6 +37,7 @@ def run(arguments: list[str]) -> int:
     target = options.output or _own_target(options.device, device.id)
     if target != "-" and not target.endswith(".toml"):
         raise UsageError(f"-o {target}: the name of a device file ends in .toml")
+    _spare(options.measured, target)
     measured = [each for name in options.measured for each in read_runs(Path(name))]
     found = calibrate(
         device,
@@ -55,6 +56,16 @@ def run(arguments: list[str]) -> int:
     page = output.own_page()
     output.write(page.paint(lines(page, found.calibration, found.prior_cpi, found.rows, target)))
     return EXIT_FITS
+
+
+def _spare(measured: list[str], target: str) -> None:
+    """Raises UsageError where a table is named twice, whose runs would count twice, or would be written over."""
+    names = [Path(name).resolve() for name in measured]
+    for name, path in zip(measured, names, strict=True):
+        if names.count(path) > 1:
+            raise UsageError(f"{name} is named twice")
+        if target != "-" and path == Path(target).resolve():
+            raise UsageError(f"-o {target} is the table of runs itself")
 
 
 def _is_path(name: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mcuprof.budgets import Limits, fit
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser, add_input_shape_option, add_limit_option, as_type, reading_limits
-from mcuprof.cli.pipeline import read_model, tool
+from mcuprof.cli.pipeline import read_model, spare_models, tool
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
 from mcuprof.fit_document import FitReport
 from mcuprof.report.fit import FIT_FORMATS, render_fit
@@ -23,7 +23,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("models", nargs="+", metavar="MODEL", help=".tflite or .onnx file")
     filters = parser.add_argument_group("devices")
     filters.add_argument("--vendor", help="part of the vendor's name")
-    filters.add_argument("--core", help="part of the core's id, such as m4")
+    filters.add_argument("--core", help="part of the id of the core that is judged, such as m4")
     filters.add_argument("--min-ram", type=as_type(parse_size), metavar="SIZE", help="at least this much on-chip RAM")
     filters.add_argument("--accelerator", help="part of the accelerator's id, such as ethos-u55")
     filters.add_argument("--parts", action="store_true", help="also the parts that only the part map knows")
@@ -41,17 +41,24 @@ def run(arguments: list[str]) -> int:
     group.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
     options = parser.parse_intermixed_args(arguments)
 
+    spare_models(options.output, options.models)
+    for name in ("vendor", "core", "accelerator"):
+        if getattr(options, name) == "":
+            raise UsageError(f"--{name} is empty")
     from mcuprof.analysis import Options
     from mcuprof.hardware import list_devices, list_parts
 
     filtered = (options.vendor, options.core, options.min_ram, options.accelerator)
-    devices = list_devices(*filtered) + (list_parts(*filtered) if options.parts else [])
+    found_devices = list_devices(*filtered) + (list_parts(*filtered) if options.parts else [])
+    # A second core is not the one that is judged.
+    core = (options.core or "").lower()
+    devices = [device for device in found_devices if core in device.core.id.lower()]
     if not devices:
         raise UsageError("no device is left after the filters")
     settings = Options(runtime=options.runtime, kernels=options.kernels)
     limits = Limits(latency_ms=options.latency, reserve_ram_bytes=options.reserve_ram)
     found, code = [], EXIT_FITS
-    for path in options.models:
+    for path in dict.fromkeys(options.models):
         try:
             model = fit(read_model(path, dict(options.input_shape), reading_limits(options)), devices, settings, limits)
         except McuprofError as error:

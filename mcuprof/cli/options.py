@@ -63,6 +63,7 @@ class Request:
     arena_regions: tuple[str, ...] = ()
     time_limit: float | None = None
     io: str = IO[0]
+    exit_rates: tuple[float, ...] = ()
     target: str | None = None
     spot: Spot | None = None
     budget: BudgetSpec = field(default_factory=BudgetSpec)
@@ -176,6 +177,14 @@ def parse_regions(text: str) -> tuple[str, ...]:
     return names
 
 
+def parse_rates(text: str) -> tuple[float, ...]:
+    """The numbers of `0.6,0.3,0.1`. Raises UsageError when one is no number."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"not a list of rates: {text!r} (write 0.6,0.3,0.1)") from None
+
+
 def parse_codes(text: str) -> list[str]:
     """The codes of `M105,M106`. Raises UsageError when one does not exist or cannot be ignored."""
     return [ignorable(code) for code in text.split(",")]
@@ -204,6 +213,7 @@ def request_of(options: argparse.Namespace, models: list[str]) -> Request:
         arena_regions=getattr(options, "arena_regions", ()),
         time_limit=getattr(options, "time_limit", None),
         io=getattr(options, "io", IO[0]),
+        exit_rates=getattr(options, "exit_rates", ()),
     )
 
 

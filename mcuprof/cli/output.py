@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
@@ -68,9 +69,11 @@ def own_page() -> Page:
 
 
 def write(text: str) -> None:
-    """`text` to standard output, characters it cannot encode as escapes."""
+    """`text` to standard output, characters it cannot encode as escapes, lines ended as they are on every system."""
     if sys.stdout is None:
         raise UsageError("cannot write the result: standard output is closed")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(newline="\n")
     encoding = sys.stdout.encoding or "utf-8"
     with _writing():
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))

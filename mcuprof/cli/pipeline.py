@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from mcuprof.hardware import Device
 
 Say = Callable[[str], None]
+MAX_GRAPHS = 8
+
+
+Amend = Callable[[Result, Request], Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,17 @@ class Outcome:
     exit_code: int
 
 
-def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool) -> int:
-    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code."""
+def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: bool, amend: Amend | None = None) -> int:
+    """Do what the requests of `check` or `analyze` ask for, publish the results, return the exit code.
+
+    `amend` adds to results what only was asked for; where it cannot, they are published as they are.
+    """
     models = {model for request in requests for model in request.models}
-    if options.output is not None and any(_same(options.output, model) for model in models):
-        raise UsageError(f"-o {options.output} is the model itself")
+    spare_models(options.output, models)
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
+    if amend is not None:
+        outcome = _amended(outcome, amend)
     results = outcome.results
     if options.quiet and options.format == "text":
         results = tuple(result for result, failed in zip(results, outcome.failed, strict=True) if failed)
@@ -58,6 +66,23 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
                 output.tell(f"{result.model.path}: not judged: no device, no budget, no config that names it")
     output.publish(Report(tool(), results), options.format, options.output, options.color, detail)
     return outcome.exit_code
+
+
+def _amended(outcome: Outcome, amend: Amend) -> Outcome:
+    results, code = list(outcome.results), outcome.exit_code
+    for number, request in enumerate(outcome.requests):
+        try:
+            results[number] = amend(results[number], request)
+        except McuprofError as error:
+            output.complain(str(error))
+            code = max(code, error.exit_code)
+    return replace(outcome, results=tuple(results), exit_code=code)
+
+
+def spare_models(target: str | None, models: Iterable[str]) -> None:
+    """Raises UsageError where -o would write over one of the models."""
+    if target is not None and any(_same(target, model) for model in models):
+        raise UsageError(f"-o {target} is the model itself")
 
 
 def _same(name: str, other: str) -> bool:
@@ -126,7 +151,10 @@ def _device(request: Request, name: str | None) -> Device | None:
 
 
 class _Models:
-    """Graphs by file and input shapes, so that a model with several targets is read once."""
+    """Graphs by file and input shapes, so that a model with several targets is read once.
+
+    Requests name a model's targets one after the other: only the latest graphs are kept, however many models there are.
+    """
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -141,6 +169,8 @@ class _Models:
                 self._graphs[key] = read_model(path, shapes, limits)
             except McuprofError as error:
                 self._graphs[key] = error
+            if len(self._graphs) > MAX_GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
         found = self._graphs[key]
         if isinstance(found, McuprofError):
             raise found
@@ -163,7 +193,7 @@ def _analyzed(
     options = (
         *(request.runtime, request.kernels, request.order, request.in_place),
         *(sorted(request.input_shapes.items()), sorted(request.reserve.items()), request.arena_regions),
-        *(request.time_limit, request.io),
+        *(request.time_limit, request.io, request.exit_rates),
     )
     key = None if cache is None else cache.key(path, (device, options, detail))
     if cache is not None and key is not None and (stored := cache.get(key)) is not None:
@@ -268,6 +298,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         reserve=request.reserve,
         arena_regions=request.arena_regions,
         io=request.io,
+        exit_rates=request.exit_rates,
         **({} if request.time_limit is None else {"time_limit": request.time_limit}),
     )
     return analyze(graph, device, options)

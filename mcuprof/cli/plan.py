@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,7 +187,7 @@ def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
 
     if job.graph.origin.format != "tflite":
         raise ModelError("only .tflite models are split")
-    data, graph = _bytes(job.model), job.graph
+    data, graph = _bytes(job.model, job.graph), job.graph
     if carries_plan(graph.origin.metadata):
         if not job.force:
             raise UsageError("carries a plan already; --force splits without it")
@@ -214,7 +215,7 @@ def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
     from mcuprof.readers.tflite import read_tflite
     from mcuprof.writers import carries_plan, strip
 
-    data = _bytes(job.model)
+    data = _bytes(job.model, job.graph)
     graph = job.graph
     if carries_plan(graph.origin.metadata):
         if not job.force:
@@ -235,11 +236,15 @@ def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
 def _emitted(job: Job, planned: Planned) -> bytes:
     """The plan for another runtime, which has use for it even where TFLM's own is as good."""
     from mcuprof.planning.choice import best, candidates
+    from mcuprof.planning.orchestrate import overlaps
     from mcuprof.writers.listing import c_header, plan_json
 
-    plan = planned.plan or best(candidates(planned.graph, planned.data, job.firmware, job.wishes)).plan
+    plan, kernels = planned.plan, planned.kernels
+    if plan is None:
+        chosen = best(candidates(planned.graph, planned.data, job.firmware, job.wishes))
+        plan, kernels = chosen.plan, chosen.rules.name if overlaps(planned.graph, chosen.plan) else ""
     form = plan_json if job.emit == "json" else c_header
-    return form(planned.graph, plan, Path(job.model).name, planned.kernels).encode()
+    return form(planned.graph, plan, Path(job.model).name, kernels).encode()
 
 
 # ONNX, strip, files ---------------------------------------------------------------------------------------------------
@@ -262,7 +267,7 @@ def _onnx(page: Page, job: Job) -> list[Line]:
 
         beside = f"{job.target}.plan.json"
         text = plan_json(job.graph, plan, name, job.firmware.library)
-        _write(job, reordered(_bytes(job.model), job.graph, plan.order))
+        _write(job, reordered(_bytes(job.model, job.graph), job.graph, plan.order))
         replace_file(beside, text.encode())
     moved = sum(position != number for position, number in enumerate(plan.order))
     return [
@@ -286,7 +291,7 @@ def _strip(options: argparse.Namespace) -> int:
         raise UsageError(f"{model}: only .tflite files carry a plan")
     target = _target(options, model)
     assert target is not None, "checked: -o or --in-place-file is there"
-    data = _bytes(model)
+    data = _bytes(model, graph)
     try:
         stripped = strip(data)
     except ModelError as error:
@@ -303,11 +308,15 @@ def _strip(options: argparse.Namespace) -> int:
     return EXIT_FITS
 
 
-def _bytes(model: str) -> bytes:
+def _bytes(model: str, graph: Graph) -> bytes:
+    """The file that `graph` was read from. Raises ModelError when it is gone or another by now."""
     try:
-        return Path(model).read_bytes()
+        data = Path(model).read_bytes()
     except OSError as error:
         raise ModelError(f"{model}: {(error.strerror or str(error)).lower()}") from None
+    if sha256(data).hexdigest() != graph.origin.sha256:
+        raise ModelError(f"{model}: has changed while it was read")
+    return data
 
 
 def _write(job: Job, data: bytes) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output
 from mcuprof.errors import McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import head, prose
-from mcuprof.report.split_front import FrontRow, front_lines
+from mcuprof.report.split_front import front_lines, regions_text
 from mcuprof.units import format_bytes
 
 if TYPE_CHECKING:
     import argparse
 
+    from mcuprof.cli.options import Request
+    from mcuprof.document import Result
     from mcuprof.hardware.device import Device
     from mcuprof.planning.split_orchestrate import Limits, SplitPlanned
     from mcuprof.planning.splitting import Point
+    from mcuprof.split_document import SplitFront, SplitRegion
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -70,16 +73,15 @@ def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None)
     if found.base is not found.graph:
         lines += prose(page, "exact", _simplified(found))
     lines += prose(page, "split", _what(found), limit=None)
-    rows, note = _rows(found.front, found.point, kernels, device)
-    if len(rows) > 1:
+    if len(found.front) > 1:
         lines += [
             line(
                 head("front"),
                 Piece("arena against work (MACs, and 8 for each byte SLICE copies, beside today's)", "dim"),
             )
         ]
-        lines += front_lines(page, rows)
-        lines += prose(page, "", note, limit=None) if note else []
+        chosen = next((number for number, point in enumerate(found.front) if point is found.point), None)
+        lines += front_lines(page, _front(found.front, kernels, device), chosen)
     if found.added:
         lines += prose(page, "resolver", f"add {', '.join(_calls(found.added))}")
     lines += [row for step in found.steps for row in prose(page, "proof", step.text, limit=None)]
@@ -87,37 +89,34 @@ def report(page: Page, found: SplitPlanned, kernels: str, device: Device | None)
     return lines
 
 
-def offered(page: Page, model: str, device_name: str | None, kernels: str | None) -> list[Line]:
-    """The front that splitting offers for a model, for `analyze`. Raises as `plan --split` does."""
+def offered(result: Result, request: Request) -> Result:
+    """The result with the front that splitting offers, for `analyze`. Raises ModelError."""
+    import msgspec
+
     from mcuprof.cli.pipeline import load_target, read_model
     from mcuprof.planning import Firmware, Wishes
     from mcuprof.planning.split_orchestrate import split_front
 
-    graph = read_model(model, {})
+    (path,) = request.models
+    graph = read_model(path, request.input_shapes, request.reading)
     if graph.origin.format != "tflite":
-        raise ModelError(f"{model}: only .tflite models are split")
-    device = None if device_name is None else load_target(device_name, None)
-    library = kernels or (device.kernels if device else "reference")
-    firmware = Firmware(library, device.core if device else None)
-    say = progress(model, verbose=False)
+        raise ModelError(f"{path}: only .tflite models are split")
+    device = None if result.target.device is None else load_target(result.target.device, request.clock_hz)
+    library = request.kernels or (device.kernels if device else "reference")
+    say = progress(path, verbose=False)
     try:
-        points = split_front(graph, firmware, Wishes("as-is", "none"), say)
+        points = split_front(graph, Firmware(library, device.core if device else None), Wishes("as-is", "none"), say)
     except McuprofError as error:
-        raise type(error)(f"{model}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     finally:
         say("")
-    rows, note = _rows(points, None, library, device)
-    return [
-        line(Piece("Split into stripes (mcuprof plan --split): smallest arena against work", "strong")),
-        *front_lines(page, rows),
-        *(prose(page, "", note, limit=None) if note else []),
-    ]
+    return msgspec.structs.replace(result, split=_front(points, library, device))
 
 
 def _what(found: SplitPlanned) -> str:
     if found.point is None:
         return "not split: no stripes save anything within these limits; planned as without --split"
-    regions = _regions(found.point)
+    regions = regions_text(_regions(found.point))
     work = f"{100 * found.point.work:+.1f} % work"
     relies = found.point.allowed.name if found.point.plan.strategy != "none" else ""
     holds = f"its plan holds for {relies} kernels and the reference's" if relies else "its plan holds for any kernels"
@@ -131,32 +130,30 @@ def _simplified(found: SplitPlanned) -> str:
     return f"simplified first: {len(found.graph.ops)} -> {len(found.base.ops)} operators, {before:,} -> {after:,} MACs"
 
 
-def _rows(
-    front: tuple[Point, ...], chosen: Point | None, kernels: str, device: Device | None
-) -> tuple[list[FrontRow], str]:
+def _front(points: Sequence[Point], kernels: str, device: Device | None) -> SplitFront:
     from mcuprof.planning.split_time import split_time
+    from mcuprof.split_document import SplitFront, SplitPoint
 
-    rows, reasons, copied = [], [], False
-    for point in front:
-        time = split_time(point.split.graph, device, kernels)
-        reasons.append(time.reason)
-        copied = copied or time.copied > 0
-        rows.append(FrontRow(point.bytes, point.work, time.ms, _regions(point), point is chosen))
-    if device is None:
-        return rows, ""
-    if all(row.ms is None for row in rows):
-        return rows, f"ms: no data: {reasons[0]}"
-    return rows, "ms without the copies of SLICE, which was counted on no core" if copied else ""
+    times = [split_time(point.split.graph, device, kernels) for point in points]
+    rows = tuple(
+        SplitPoint(point.bytes, round(point.work, 6), time.copied, time.ms, _regions(point))
+        for point, time in zip(points, times, strict=True)
+    )
+    reason = None
+    if all(time.ms is None for time in times):
+        reason = f"no data: {times[0].reason}"
+    elif any(time.copied for time in times):
+        reason = "without the copies of SLICE, which was counted on no core"
+    return SplitFront(rows, reason)
 
 
-def _regions(point: Point) -> str:
-    parts = [
-        f"{option.region.first}-{option.region.last}×{option.stripes}{'c' if option.channels else ''}"
-        if option.region.first != option.region.last
-        else f"{option.region.first}×{option.stripes}"
-        for option in point.choice.options
-    ]
-    return ", ".join(parts) or "as it is"
+def _regions(point: Point) -> tuple[SplitRegion, ...]:
+    from mcuprof.split_document import SplitRegion
+
+    return tuple(
+        SplitRegion(o.region.first, o.region.last, o.stripes, "channels" if o.channels else "rows")
+        for o in point.choice.options
+    )
 
 
 def _calls(kinds: tuple[str, ...]) -> list[str]:

@@ -22,9 +22,9 @@ from mcuprof.cli.options import (
     parse_seconds,
 )
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
-from mcuprof.report.page import Line, Page
-from mcuprof.report.pieces import prose
-from mcuprof.report.table import Column, table
+from mcuprof.report.page import Line, Page, Piece, line
+from mcuprof.report.pieces import INDENT, prose
+from mcuprof.report.table import Column, is_squeezed, table
 from mcuprof.units import format_ms, format_size, parse_clock_hz, parse_size, parse_time_ms
 from mcuprof.writers.files import replace_file, same_file
 
@@ -221,8 +221,21 @@ def _lines(page: Page, rows: Sequence[Row], total: int) -> list[Line]:
     count = f"{len(rows)} of {total} rows" if len(rows) < total else f"{total} rows"
     summary = f"{count}, {fitting} fit; {best} that no other on its device beats in RAM, flash and latency"
     shown = [at for at, head in enumerate(_HEADS) if varied or head.title != "options"]
-    laid = table(page, [_HEADS[at] for at in shown], [[row[at] for at in shown] for row in cells])
+    heads, body = [_HEADS[at] for at in shown], [[row[at] for at in shown] for row in cells]
+    laid = _grouped(page, heads, body) if is_squeezed(page, heads, body) else table(page, heads, body)
     return [*laid, *failed, *prose(page, "in all", summary)]
+
+
+def _grouped(page: Page, heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[Line]:
+    """For a narrow page: a line for each model and device above the rest of its rows."""
+    title, *body = table(page, heads[2:], [row[2:] for row in rows])
+    found, before = [title], ("", "")
+    for (model, device, *_), laid in zip(rows, body, strict=True):
+        if (model, device) != before:
+            found.append(line(INDENT, Piece(page.fit(f"{model} on {device}", page.width - len(INDENT)))))
+            before = model, device
+        found.append(laid)
+    return found
 
 
 def _common_folder(models: Collection[str]) -> str:

@@ -7,26 +7,22 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mcuprof.cli import output
+from mcuprof.cli import output, verify_text
 from mcuprof.cli.options import IN_PLACE, ORDERS, Parser, add_limit_option, as_type, reading_limits
-from mcuprof.cli.pipeline import read_to_execute
+from mcuprof.cli.pipeline import load_target, read_model, read_to_execute
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
-from mcuprof.report.page import Line, Page, Piece, line
-from mcuprof.report.pieces import prose
-from mcuprof.report.table import Column, table
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
-    from mcuprof.memory import MemoryPlan
-    from mcuprof.runner.compare import TensorDifference
-    from mcuprof.runner.verify import Verification
+    from mcuprof.ops.traversal import Walk
+    from mcuprof.runner.arena import Plan
 
 RUNTIMES = ("tflm", "litert", "onnxruntime")
-MAX_ROWS = 12
+MAX_JOBS = 64
 
 
 def run(arguments: list[str]) -> int:
@@ -41,23 +37,28 @@ def run(arguments: list[str]) -> int:
     expected = load_inputs(replace(graph, inputs=graph.outputs), Path(options.expected)) if options.expected else []
     if expected and len(expected) != len(inputs):
         raise UsageError(f"--expected holds {len(expected)} sets of outputs for {len(inputs)} sets of --inputs")
+    plan, walk = _plan(graph, options)
     found = verify(
         graph,
         seeds=range(options.seed, options.seed + options.count),
         inputs=inputs,
         expected=expected,
-        plan=_plan(graph, options.order, options.in_place),
+        plan=plan,
+        walk=walk,
         against=options.against,
+        reference=read_model(options.reference, {}, reading_limits(options)) if options.reference else None,
         max_lsb=options.max_lsb,
+        jobs=options.jobs,
         progress=_progress() if sys.stderr is not None and sys.stderr.isatty() else None,
     )
     if options.format == "json":
         output.write(
-            msgspec.json.format(msgspec.json.encode(_document(found), order="sorted"), indent=2).decode() + "\n"
+            msgspec.json.format(msgspec.json.encode(verify_text.document(found), order="sorted"), indent=2).decode()
+            + "\n"
         )
     else:
         page = output.own_page()
-        output.write(page.paint(_lines(page, options.model, found)))
+        output.write(page.paint(verify_text.lines(page, options.model, found)))
     return EXIT_FITS if found.passed else EXIT_FAILED
 
 
@@ -70,12 +71,23 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--expected", metavar="PATH", help="the outputs that --inputs must give, in the same formats")
     data.add_argument("--count", type=as_type(_natural), default=5, metavar="N", help="random inputs (default: 5)")
     data.add_argument("--seed", type=as_type(_natural), default=0, metavar="N", help="first seed (default: 0)")
-    plan = parser.add_argument_group("memory plan (of reference kernels)")
-    plan.add_argument("--order", choices=ORDERS, default=ORDERS[0], help="operator order (default: as-is)")
-    plan.add_argument("--in-place", choices=IN_PLACE, default=IN_PLACE[0], help="what may share bytes (default: none)")
+    plan = parser.add_argument_group("memory plan (for reference kernels, unless --plan names others)")
+    plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
+    plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
+    plan.add_argument(
+        "--plan", metavar="FILE", help="execute this plan: plan JSON, a planned .tflite file, or a report in JSON"
+    )
+    plan.add_argument(
+        "-d", "--device", metavar="DEVICE", help="with --plan: whose kernels, and which result of a report"
+    )
+    plan.add_argument("--assume-kernels", metavar="LIB", help="with --plan: reference, cmsis-nn or esp-nn")
     judge = parser.add_argument_group("comparison")
     judge.add_argument("--against", choices=RUNTIMES, help="also with this runtime, where it is installed")
+    judge.add_argument(
+        "--reference", metavar="MODEL", help="the float .tflite or .onnx twin: signal to noise of each layer"
+    )
     judge.add_argument("--max-lsb", type=as_type(_natural), default=0, metavar="N", help="allowed (default: 0)")
+    parser.add_argument("-j", "--jobs", type=as_type(_jobs), default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help="default: text")
     return parser
 
@@ -87,13 +99,41 @@ def _natural(text: str) -> int:
     return int(text)
 
 
-def _plan(graph: Graph, order: str, in_place: str) -> MemoryPlan | None:
-    """The plan to execute in; None for models with several subgraphs or unwritten inputs, which have none."""
-    from mcuprof import memory
+def _jobs(text: str) -> int:
+    """A number of processes. Raises UsageError on anything else."""
+    if not 1 <= (number := _natural(text)) <= MAX_JOBS:
+        raise UsageError(f"not a number of processes from 1 to {MAX_JOBS}: {text[:20]!r}")
+    return number
 
+
+def _plan(graph: Graph, options: argparse.Namespace) -> tuple[Plan | None, Walk]:
+    """The plan to execute in and how its kernels read; no plan for models with several subgraphs, unless it is named.
+
+    Raises UsageError for options that contradict each other, and for a file that holds no plan of this model.
+    """
+    from mcuprof import memory
+    from mcuprof.ops.traversal import reference_walk
+
+    if options.plan is not None:
+        if options.order or options.in_place:
+            raise UsageError("--plan brings its own order and sharing: it goes with neither --order nor --in-place")
+        from mcuprof.planning import Firmware
+        from mcuprof.planning.stored import stored_plan
+
+        device = None if options.device is None else load_target(options.device, None)
+        firmware = None
+        if device is not None or options.assume_kernels is not None:
+            library = options.assume_kernels or (device.kernels if device else "reference")
+            firmware = Firmware(library, device.core if device else None)
+        stored = stored_plan(graph, options.plan, firmware, device.id if device else None)
+        return stored, stored.walk
+    if options.device or options.assume_kernels:
+        raise UsageError("-d and --assume-kernels say who runs a plan: they go with --plan FILE")
     if graph.subgraphs:
-        return None
-    return memory.plan(graph, order, in_place)  # type: ignore[arg-type]  # argparse has checked the order
+        return None, reference_walk
+    order: Any = options.order or ORDERS[0]  # checked by argparse
+    plan = memory.plan(graph, order, options.in_place or IN_PLACE[0])
+    return plan, reference_walk
 
 
 def _progress() -> Callable[[int, int], None]:
@@ -101,88 +141,3 @@ def _progress() -> Callable[[int, int], None]:
         output.tell_again(f"verify: {done} of {total} inputs", last=done == total)
 
     return show
-
-
-def _document(found: Verification) -> dict[str, object]:
-    first = found.first
-    return {
-        "passed": found.passed,
-        "findings": [{"code": code, "message": text} for code, text in _findings(found)],
-        "inputs": found.inputs,
-        "missing": [{"operator_index": i, "operator": kind, "reason": why} for i, kind, why in found.missing],
-        "plan": {"executed": found.planned, "error": found.plan_error, "tensors": _rows(found.in_plan)},
-        "against": {"runtime": found.runtime, "tensors": _rows(found.against)},
-        "first": first.name if first else None,
-        "explanation": found.explanation,
-    }
-
-
-def _findings(found: Verification) -> list[tuple[str, str]]:
-    """V602 when the plan changed something, V601 when another side gives other values."""
-    codes = []
-    if found.plan_error is not None:
-        codes.append(("V602", found.plan_error))
-    differing = [entry.name for entry in found.in_plan if found.exceeds(entry)]
-    if differing and found.plan_error is None:
-        codes.append(("V602", f"{len(differing)} tensors differ inside the plan, the first {differing[0]}"))
-    differing = [entry.name for entry in found.against if found.exceeds(entry)]
-    if differing:
-        other = found.runtime or "the expected outputs"
-        codes.append(("V601", f"{len(differing)} tensors differ from {other}, the first {differing[0]}"))
-    return codes
-
-
-def _rows(entries: tuple[TensorDifference, ...]) -> list[dict[str, object]]:
-    return [
-        {
-            "tensor": entry.name,
-            "operator_index": entry.operator,
-            "operator": entry.kind,
-            "elements": entry.elements,
-            "histogram": {str(step): count for step, count in sorted(entry.histogram.items())},
-        }
-        for entry in entries
-    ]
-
-
-def _lines(page: Page, model: str, found: Verification) -> list[Line]:
-    word = Piece("VERIFIED", "good") if found.passed else Piece("NOT VERIFIED", "bad")
-    name = page.fit(page.clean(model), page.width - len(word.text) - 2)
-    lines = [line(word, "  ", Piece(name, "strong"))]
-    for index, kind, reason in found.missing[:MAX_ROWS]:
-        lines += prose(page, "missing", f"operator {index}, {kind}: {reason}")
-    if found.plan_error:
-        lines += prose(page, "plan", found.plan_error)
-    elif found.in_plan:
-        lines += prose(page, "plan", _summary(found.in_plan, found.inputs, "inside the plan and outside of it"))
-    if found.against:
-        other = found.runtime or "the expected outputs"
-        lines += prose(page, "against", _summary(found.against, found.inputs, f"with {other}"))
-    for code, text in _findings(found):
-        lines += prose(page, code, text)
-    if found.first is not None:
-        first = found.first
-        lines += prose(page, "first", f"operator {first.operator}, {first.kind}, tensor {page.clean(first.name)}")
-        lines += prose(page, "why", found.explanation)
-    different = [entry for entry in (*found.in_plan, *found.against) if entry.different]
-    if different:
-        heads = (
-            Column("tensor", flexible=12),
-            Column("differ", right=True),
-            Column("of", right=True),
-            Column("by LSB"),
-        )
-        lines += table(page, heads, [_cells(page, entry) for entry in different[:MAX_ROWS]])
-    return lines
-
-
-def _summary(entries: tuple[TensorDifference, ...], inputs: int, how: str) -> str:
-    differing = sum(1 for entry in entries if entry.different)
-    compared = f"{len(entries)} tensors on {inputs} inputs"
-    return f"{compared} equal {how}" if not differing else f"{differing} of {compared} differ {how}"
-
-
-def _cells(page: Page, entry: TensorDifference) -> tuple[str, str, str, str]:
-    common = sorted(entry.histogram.items(), key=lambda item: -item[1])[:3]
-    steps = ", ".join(f"{step:+d}: {count:,}" for step, count in common)
-    return page.clean(entry.name), f"{entry.different:,}", f"{entry.elements:,}", steps

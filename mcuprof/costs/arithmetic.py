@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from mcuprof.cost_document import Arithmetic, Bound, Ceiling, OperatorWork, Precision
 from mcuprof.costs.cycles import Anchor
 from mcuprof.costs.estimate import Work
 from mcuprof.costs.features import dense_features, window_features
-from mcuprof.document import Arithmetic, Bound, Ceiling, Latency, OperatorWork, Precision
+from mcuprof.document import Latency
 from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.hardware.device import Core, Device
 from mcuprof.ops import macs

@@ -10,7 +10,6 @@ MicroProfiler (tflite-micro, micro_profiler.cc): `Log` prints `CONV_2D took 1234
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ _UNITS: tuple[Unit, ...] = ("ms", "us", "cycles")
 _TOOK = re.compile(r"(?P<tag>[\w:.]+)\"? took (?P<ticks>-?\S+) ticks(?: \((?P<ms>\d+) ms\))?")
 _EVENTS = re.compile(r"\"?Event\"?\s*,\s*\"?Tag\"?\s*,\s*\"?Ticks\"?")
 _EVENT = re.compile(r"(?:^|[\s>:])(?P<event>\d+)\s*,\s*\"?(?P<tag>[\w:.]+)\"?\s*,\s*(?P<ticks>-?[^\s,]+)\s*$")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|[+-]?inf", re.ASCII)
+_LONGEST = 1e15  # in any unit
 _PER_TAG = re.compile(r"\"?Unique Tag\"?\s*,")
 
 
@@ -109,10 +110,9 @@ def _table(path: Path, lines: list[str]) -> Iterator[Measured]:
 
 
 def _number(path: Path, line: int, column: str, text: str, least: float | None = None) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise UsageError(f"{path}:{line}: {column}: not a number: {text[:40]!r}") from None
-    if not math.isfinite(value) or (value <= 0 if least is None else value < least):
+    if not _NUMBER.fullmatch(text):  # float() also reads 1_000, digits of other scripts and spaces
+        raise UsageError(f"{path}:{line}: {column}: not a number: {text[:40]!r}")
+    value = float(text)
+    if not value <= _LONGEST or (value <= 0 if least is None else value < least):
         raise UsageError(f"{path}:{line}: {column}: {text[:40]} is not a time")
     return value

@@ -11,7 +11,7 @@ from mcuprof.hardware.database import (
     load_device,
     load_npu_systems,
 )
-from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Device, Region, RegionKind
+from mcuprof.hardware.device import Accelerator, Block, Calibration, Core, Device, NpuSetting, Region, RegionKind
 from mcuprof.hardware.files import Problem
 from mcuprof.hardware.npu import ArrayTiles, EthosU, NpuSystems
 from mcuprof.hardware.resolve import default_kernels
@@ -24,6 +24,7 @@ __all__ = [
     "Core",
     "Device",
     "EthosU",
+    "NpuSetting",
     "NpuSystems",
     "Problem",
     "Region",

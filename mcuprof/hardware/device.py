@@ -125,6 +125,17 @@ class Calibration(msgspec.Struct, frozen=True):
     factors: Mapping[str, float] = {}
 
 
+class NpuSetting(msgspec.Struct, frozen=True):
+    """How a device has its Ethos-U: the names of a system and memory mode of `npu/systems.toml`, and the NPU's clock.
+
+    None: what is usual for its generation is assumed.
+    """
+
+    system: str | None = None
+    mode: str | None = None
+    clock_hz: int | None = None
+
+
 class Device(msgspec.Struct, frozen=True):
     """A part or board, resolved: the core record is inside, the regions are as the linker sees them.
 
@@ -159,6 +170,7 @@ class Device(msgspec.Struct, frozen=True):
     flash_accelerator: str | None = None
     bytes_per_cycle: float | None = None
     calibration: Calibration | None = None
+    npu: NpuSetting | None = None
 
     @property
     def ram_bytes(self) -> int | None:

@@ -40,6 +40,14 @@ class RegionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reserve: str | None = None
 
 
+class NpuEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table `npu`; see `NpuSetting` for the meaning of the keys."""
+
+    system: str | None = None
+    mode: str | None = None
+    clock: str | None = None
+
+
 class CalibrationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table `calibration`, which `mcuprof calibrate` writes; see `Calibration` for the meaning of the keys."""
 
@@ -85,6 +93,7 @@ class DeviceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     regions: tuple[RegionEntry, ...] = ()
     sources: Mapping[str, str] = {}
     doubts: Mapping[str, str] = {}
+    npu: NpuEntry | None = None
     calibration: CalibrationEntry | None = None
 
 

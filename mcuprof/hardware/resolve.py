@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from mcuprof.errors import UsageError
-from mcuprof.hardware.device import Calibration, Core, Device, Region
+from mcuprof.hardware.device import Calibration, Core, Device, NpuSetting, Region
 from mcuprof.hardware.files import (
     CalibrationEntry,
     DeviceFile,
     FileError,
+    NpuEntry,
     Problem,
     RegionEntry,
     Source,
@@ -46,6 +47,8 @@ def check(file: DeviceFile, source: Source) -> list[Problem]:
             found.append(source.problem("clock", f"{file.clock} is outside 1 MHz to 2 GHz"))
     if file.calibration is not None:
         found += unit_problem(source, "calibration.clock", file.calibration.clock, clock_hertz)
+    if file.npu is not None and file.npu.clock is not None:
+        found += unit_problem(source, "npu.clock", file.npu.clock, clock_hertz)
     if file.flash_wait_states is not None and not 0 <= file.flash_wait_states <= 31:
         found.append(source.problem("flash_wait_states", f"{file.flash_wait_states} is outside 0 to 31"))
     if file.bytes_per_cycle is not None and not 0 < file.bytes_per_cycle <= 1024:
@@ -116,7 +119,12 @@ def device_of(
         flash_accelerator=file.flash_accelerator,
         bytes_per_cycle=file.bytes_per_cycle if selected == first else None,
         calibration=_calibration(file.calibration) if file.calibration else None,
+        npu=_npu(file.npu) if file.npu else None,
     )
+
+
+def _npu(entry: NpuEntry) -> NpuSetting:
+    return NpuSetting(entry.system, entry.mode, clock_hertz(entry.clock) if entry.clock else None)
 
 
 def _calibration(entry: CalibrationEntry) -> Calibration:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mcuprof.errors import DeviceError
-from mcuprof.hardware.database import database_path
+from mcuprof.hardware.database import database_path, load_npu_systems
 from mcuprof.hardware.device import Core
 from mcuprof.hardware.files import (
     AcceleratorFile,
@@ -73,6 +73,14 @@ def _device_problems(path: Path, root: Path) -> tuple[DeviceFile | None, list[Pr
             own = kind == "accelerators" and name.endswith(".toml")
             if not ((path.parent / name) if own else (root / kind / f"{name}.toml")).is_file():
                 found.append(source.problem(kind, f"there is no file {kind}/{name}.toml"))
+    if file.npu is not None:
+        known = load_npu_systems()
+        for part, given, there in (
+            ("system", file.npu.system, tuple(known.systems)),
+            ("mode", file.npu.mode, tuple(known.modes)),
+        ):
+            if given is not None and given not in there:
+                found.append(source.problem(f"npu.{part}", f"there is no {given!r} (there are {', '.join(there)})"))
     if not found:
         device = device_of(path.stem, file, source, lambda core_id: Core(id=core_id, name=core_id, isa=""))
         largest = max((block.bytes for block in device.arena_blocks()), default=0)

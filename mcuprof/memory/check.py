@@ -6,8 +6,10 @@ exhaustive on a large graph) it takes on the search's word; `check_bound.py` say
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from mcuprof.graph import Graph
@@ -130,14 +132,26 @@ def _blocks(facts: Facts) -> Iterator[_Block]:
 
 def _overlaps(facts: Facts) -> Iterator[Violation]:
     """Blocks in use at one position must be disjoint, views, or an output on a dying input as the rules allow."""
-    alive: list[_Block] = []
-    for block in sorted(_blocks(facts), key=lambda item: item.first):
-        alive = [other for other in alive if other.last >= block.first]
-        for other in alive:
+    blocks = sorted(_blocks(facts), key=lambda item: item.first)
+    # Blocks in use, as numbers: those that end first, and by bits of their size ascending by offset. A block meets only
+    # what begins within its bytes, or below them by less than so many bits count.
+    ending: list[tuple[int, int]] = []
+    alive: dict[int, list[tuple[int, int]]] = {}
+    for number, block in enumerate(blocks):
+        while ending and ending[0][0] < block.first:
+            ended = heappop(ending)[1]
+            alike = alive[blocks[ended].nbytes.bit_length()]
+            del alike[bisect_left(alike, (blocks[ended].offset, ended))]
+        close: list[int] = []
+        for order, alike in alive.items():
+            low = bisect_left(alike, (block.offset - (1 << order), -1))
+            close += [each for _, each in alike[low : bisect_left(alike, (block.offset + block.nbytes, -1))]]
+        for other in (blocks[each] for each in sorted(close)):
             meet = block.offset < other.offset + other.nbytes and other.offset < block.offset + block.nbytes
             if meet and not _may_meet(facts, block, other) and not _may_meet(facts, other, block):
                 yield Violation("overlap", f"{block.name!r} and {other.name!r} share bytes at position {block.first}")
-        alive.append(block)
+        insort(alive.setdefault(block.nbytes.bit_length(), []), (block.offset, number))
+        heappush(ending, (block.last, number))
 
 
 def _may_meet(facts: Facts, target: _Block, source: _Block) -> bool:

@@ -24,18 +24,22 @@ def footprints(keeping: Keeping) -> list[int]:
     facts = keeping.facts
     final = len(facts.plan.order) - 1
     change = [0] * (final + 2)
+    dying: dict[int, list[Family]] = {}
     for family in keeping.families:
         first = facts.position.get(family.writer, 0)
         last = final if family.stays else max([first, *(facts.position[reader] for reader in family.readers)])
+        if family.readers and not family.stays:
+            dying.setdefault(facts.plan.order[max(facts.position[reader] for reader in family.readers)], []).append(
+                family
+            )
         if family.writer >= 0 or family.readers or family.stays:
             change[first] += family.size
             change[last + 1] -= family.size
-    live, done, found = 0, set[int](), []
+    live, found = 0, []
     for position, number in enumerate(facts.plan.order):
         live += change[position]
         own = sum(facts.padded(size) for size in facts.asked[number])
-        found.append(live + own - keeping.saved(number, keeping.dying(done, number)))
-        done.add(number)
+        found.append(live + own - keeping.saved(number, dying.get(number, [])))
     return found
 
 

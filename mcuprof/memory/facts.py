@@ -35,6 +35,7 @@ class Facts:
         for number, op in enumerate(graph.ops):
             for tensor in op.inputs:
                 self.readers.setdefault(tensor, set()).add(number)
+        self._positions: dict[int, dict[int, list[int]]] = {}
         self.views = self._views()
 
     def _needs_bytes(self, tensor: int) -> bool:
@@ -81,7 +82,7 @@ class Facts:
         first byte up to the first of these bytes; negative when the output may start above it.
         """
         op = self.graph.ops[number]
-        at = [(position, source[tensor]) for position, tensor in enumerate(op.inputs) if tensor in source]
+        at = [(position, source[op.inputs[position]]) for position in self._read_at(number, source)]
         found = [(self.sharing(self.graph, op, self.plan.strategy, position, output), start) for position, start in at]
         known = [(share, start) for share, start in found if share is not None and share.mode != "view"]
         if not known or len(known) < len(found):
@@ -91,6 +92,18 @@ class Facts:
         if any(share.mode == "exact" for share, _ in known):
             return None if distance else Share("exact", 0, scratch)
         return None if scratch else Share("below", distance)
+
+    def _read_at(self, number: int, tensors: Mapping[int, int]) -> list[int]:
+        """Positions among the inputs of operator `number` that hold one of `tensors`."""
+        inputs = self.graph.ops[number].inputs
+        if len(inputs) <= len(tensors):
+            return [position for position, tensor in enumerate(inputs) if tensor in tensors]
+        known = self._positions.get(number)
+        if known is None:
+            known = self._positions[number] = {}
+            for position, tensor in enumerate(inputs):
+                known.setdefault(tensor, []).append(position)
+        return sorted(position for tensor in tensors for position in known.get(tensor, ()))
 
     def before(self, number: int) -> set[int]:
         """Operators that must run before operator `number`: producers of its inputs, elders that touch its state."""

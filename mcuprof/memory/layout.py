@@ -9,7 +9,7 @@ placement is valid when no difference is forbidden.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -21,6 +21,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Sized = tuple[int, int, int]  # first, last, bytes
 Span = tuple[int, int]  # an open interval
+CROWD = 64  # pairs that meet, per item, from which on arrays place faster than a walk over the pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,18 +29,51 @@ class Layout:
     """Items to place, ascending by first moment. `below` maps (target, source) buffers to their overlay distance.
 
     `shift` says, per buffer, how far it starts above its item. Buffers of an item either all start with it or are
-    disjoint. `near[item]` maps each other item that it meets to the forbidden values of (the other's offset − this
-    one's), ascending and apart.
+    disjoint. Offsets of items are multiples of `alignment`.
     """
 
     buffers: tuple[Sized, ...]
     members: tuple[tuple[int, ...], ...]
     shift: tuple[int, ...]
     below: Mapping[tuple[int, int], int]
-    near: tuple[Mapping[int, tuple[Span, ...]], ...]
+    alignment: int = 1
 
     def __len__(self) -> int:
         return len(self.members)
+
+    @cached_property
+    def near(self) -> tuple[Mapping[int, tuple[Span, ...]], ...]:
+        """`near[item]` maps each other item that it meets to the forbidden values of (the other's offset − this one's),
+        ascending and apart. One entry per pair: see `crowded`.
+        """
+        return _near(self)
+
+    @cached_property
+    def partners(self) -> Mapping[int, Mapping[int, Span | None]] | None:
+        """What `near` holds of pairs with an overlay (None where nothing is forbidden), if every item is one buffer.
+
+        The forbidden differences of all other pairs that meet are those of two blocks that must be apart.
+        """
+        if len(self.members) < len(self.buffers):
+            return None
+        found: dict[int, dict[int, Span | None]] = {}
+        for pair in self.below:
+            one, two = sorted(pair, key=lambda buffer: self.home[buffer])
+            (first, last, _), (start, end, _) = self.buffers[one], self.buffers[two]
+            if max(first, start) <= min(last, end):
+                low, high = _forbidden(self, one, two)
+                item, other = self.home[one], self.home[two]
+                found.setdefault(item, {})[other] = (low, high) if low < high else None
+                found.setdefault(other, {})[item] = (-high, -low) if low < high else None
+        return found
+
+    @cached_property
+    def crowded(self) -> bool:
+        """Whether so many pairs of items meet that they are placed faster without a constraint for each."""
+        if self.partners is None:
+            return False
+        before = np.arange(len(self)) - np.searchsorted(np.sort(self.last), self.first)  # `first` ascends
+        return int(before.sum()) > CROWD * len(self)
 
     @cached_property
     def height(self) -> Ints:
@@ -70,13 +104,20 @@ class Layout:
     @cached_property
     def grain(self) -> int:
         """A number that divides every height and forbidden end, and so the arena of some best placement."""
-        ends = (end for near in self.near for spans in near.values() for span in spans for end in span)
+        ends = {end for spans in self._forbidden_of_pairs() for span in spans for end in span}
         return gcd(*self.height.tolist(), *ends) or 1
+
+    def _forbidden_of_pairs(self) -> Iterator[tuple[Span, ...]]:
+        """Of every pair that meets, but for those in a crowd that must only be apart: their ends are heights."""
+        if not self.crowded or self.partners is None:
+            yield from (spans for near in self.near for spans in near.values())
+        else:
+            yield from ((span,) for near in self.partners.values() for span in near.values() if span is not None)
 
     @cached_property
     def simple(self) -> bool:
         """Whether of any two items that meet one is the lower, and that decides how far up the other must start."""
-        return all(len(spans) == 1 and spans[0][0] <= 0 <= spans[0][1] for near in self.near for spans in near.values())
+        return all(len(spans) == 1 and spans[0][0] <= 0 <= spans[0][1] for spans in self._forbidden_of_pairs())
 
     @cached_property
     def overlaps(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -139,7 +180,11 @@ def build_layout(
     members = [tuple(member for member, _ in group) for group in together if group]
     members += [(b,) for b in range(len(buffers)) if b not in grouped]
     members.sort(key=lambda group: (min(buffers[b][0] for b in group), group))
-    home = {b: item for item, group in enumerate(members) for b in group}
+    return Layout(tuple(buffers), tuple(members), tuple(shift), below, alignment)
+
+
+def _near(layout: Layout) -> tuple[Mapping[int, tuple[Span, ...]], ...]:
+    buffers, home = layout.buffers, layout.home
     spans: dict[tuple[int, int], set[Span]] = {}
     alive: list[int] = []
     for b in sorted(range(len(buffers)), key=lambda number: buffers[number][0]):
@@ -147,26 +192,20 @@ def build_layout(
         for other in alive:
             if home[b] != home[other]:
                 one, two = (b, other) if home[b] < home[other] else (other, b)
-                span = _forbidden(buffers, shift, below, one, two, alignment)
+                span = _forbidden(layout, one, two)
                 if span[0] < span[1]:
                     spans.setdefault((home[one], home[two]), set()).add(span)
         alive.append(b)
-    near: list[dict[int, tuple[Span, ...]]] = [{} for _ in members]
+    near: list[dict[int, tuple[Span, ...]]] = [{} for _ in layout.members]
     for (item, other), found in spans.items():
         near[item][other] = _merged(found)
         near[other][item] = tuple((-high, -low) for low, high in reversed(near[item][other]))
-    return Layout(tuple(buffers), tuple(members), tuple(shift), below, tuple(near))
+    return tuple(near)
 
 
-def _forbidden(
-    buffers: Sequence[Sized],
-    shift: Sequence[int],
-    below: Mapping[tuple[int, int], int],
-    one: int,
-    two: int,
-    alignment: int,
-) -> Span:
+def _forbidden(layout: Layout, one: int, two: int) -> Span:
     """What the item of buffer `two` may not start above that of `one`; widened to multiples of the alignment."""
+    buffers, shift, below, alignment = layout.buffers, layout.shift, layout.below, layout.alignment
     above = min(buffers[one][2], below.get((one, two), buffers[one][2]))
     under = min(buffers[two][2], below.get((two, one), buffers[two][2]))
     apart = shift[one] - shift[two]

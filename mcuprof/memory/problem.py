@@ -124,7 +124,7 @@ def build_problem(
     above 2 GiB.
     """
     _check_options(graph, strategy, alignment, scratch, io)
-    planned = _planned(graph, io)
+    planned = placed_tensors(graph, io)
     _check_graph(graph, planned)
     buffers, rigid = _buffers(graph, planned, strategy, sharing, alignment, views or {})
     scratch = scratch or [()] * len(graph.ops)
@@ -156,7 +156,7 @@ def _check_options(
         raise UsageError(f"scratch needs one list of sizes for each of the {len(graph.ops)} operators, none negative")
 
 
-def _planned(graph: Graph, io: Io) -> dict[int, None]:
+def placed_tensors(graph: Graph, io: Io = "in-arena") -> dict[int, None]:
     """Tensors that need arena bytes, in order of appearance: whatever is written or read, save constants and state.
 
     What is read and never written (the working memory of an Ethos-U command stream) counts as written by the caller.
@@ -284,21 +284,27 @@ class _Overlays:
     def of(self, number: int, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[Overlay, ...]:
         """Those of operator `number`, which reads and writes these buffers."""
         op = self.graph.ops[number]
+        positions: dict[int, list[int]] = {}
+        for position, tensor in enumerate(op.inputs):
+            positions.setdefault(tensor, []).append(position)
         found: list[Overlay] = []
         for output, tensor in enumerate(op.outputs):
             targets = [target for target in outputs if tensor in self.buffers[target].tensors]
             for source in inputs if targets else ():
                 if not self.buffers[source].leaves and not self._tied(source, targets[0]):
-                    found += self._pair(op, output, targets, source)
+                    found += self._pair(op, positions, output, targets, source)
         return tuple(overlay for overlay in found if saving(overlay, self.buffers) > 0)
 
     def _tied(self, source: int, target: int) -> bool:
         return source == target or (source in self.group and self.group[source] == self.group.get(target))
 
-    def _pair(self, op: Op, output: int, targets: list[int], source: int) -> Iterator[Overlay]:
+    def _pair(
+        self, op: Op, positions: Mapping[int, list[int]], output: int, targets: list[int], source: int
+    ) -> Iterator[Overlay]:
         """One answer for an input that is read at several positions; none unless all agree that sharing is safe."""
         starts = dict(zip(self.buffers[source].tensors, self.buffers[source].starts, strict=True))
-        read = [(position, starts[tensor]) for position, tensor in enumerate(op.inputs) if tensor in starts]
+        few, many = sorted((starts, positions), key=len)
+        read = sorted((position, starts[t]) for t in few if t in many for position in positions[t])
         shares = [(self.sharing(self.graph, op, self.strategy, position, output), start) for position, start in read]
         agreed = [(share, start) for share, start in shares if share is not None and share.mode != "view"]
         if not agreed or len(agreed) < len(shares):

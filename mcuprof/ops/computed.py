@@ -101,6 +101,9 @@ def _quantize(graph: Graph, op: Op) -> Kernel:
 
 
 def _dequantize(graph: Graph, op: Op) -> Kernel:
+    if not graph.input(op).dtype.is_integer:
+        raise NoKernel(f"type {graph.input(op).dtype.value}")
+
     def run(inputs: Inputs) -> tuple[Array, ...]:
         scale, zero = _spread(op, inputs)
         return ((inputs[0].astype(np.int64) - zero).astype(np.float32) * scale,)

@@ -18,11 +18,11 @@ from mcuprof.ops.sums import DEQUANTIZED
 
 
 def is_float_island(op: Op) -> bool:
-    """True for the product of a QDQ model: a float operator between DequantizeLinear and QuantizeLinear.
+    """True for a sum of a QDQ model: a float operator between DequantizeLinear and QuantizeLinear.
 
-    Its sums round in float32, which decides ties otherwise than an integer sum does.
+    It rounds in float32, which decides ties otherwise than an integer sum does.
     """
-    return op.source in ("Conv", "ConvTranspose", "Gemm", "MatMul")
+    return op.source in ("Conv", "ConvTranspose", "Gemm", "MatMul", "GlobalAveragePool")
 
 
 def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
@@ -31,6 +31,7 @@ def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
     if not reals:
         raise NoKernel("integers without quantization")
     tensors = tuple(_as_float(tensor) if index in reals else tensor for index, tensor in enumerate(graph.tensors))
+    finish = _quantize_at_once if op.source.endswith("QLinearAveragePool") else quantize
     kernel = prepare(replace(graph, tensors=tensors), replace(op, attributes={**op.attributes, DEQUANTIZED: 1}))
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
@@ -39,7 +40,7 @@ def through_floats(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
             for index, value in zip(op.inputs, inputs, strict=True)
         ]
         results = zip(op.outputs, kernel(operands), strict=False)
-        return tuple(quantize(graph.tensors[index], value) if index in reals else value for index, value in results)
+        return tuple(finish(graph.tensors[index], value) if index in reals else value for index, value in results)
 
     return run
 
@@ -55,6 +56,13 @@ def quantize(tensor: Tensor, real: Array) -> Array:
     scale, zeros = along_axis(tensor)
     low, high = limits(tensor.dtype)
     return np.clip(np.rint(real / scale).astype(np.float64) + zeros, low, high).astype(storage(tensor.dtype))
+
+
+def _quantize_at_once(tensor: Tensor, real: Array) -> Array:
+    """Clamp(rint(real / scale + zero point)): with an odd zero point, halves go the other way."""
+    scale, zeros = along_axis(tensor)
+    low, high = limits(tensor.dtype)
+    return np.clip(np.rint(real / scale + np.float32(zeros)), low, high).astype(storage(tensor.dtype))
 
 
 def _is_quantized(tensor: Tensor) -> bool:

@@ -154,24 +154,28 @@ def plain_target(tensor: Tensor) -> Target:
     return Target(zero_of(tensor), *limits(tensor.dtype), storage(tensor.dtype))
 
 
-def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: float, *, wide: bool = False) -> Rescaler:
+def rescaler(graph: Graph, multiplier: ArrayLike, out: Target, bound: Any, *, wide: bool = False) -> Rescaler:
     """accumulator → clamp(round(accumulator · multiplier) + zero point), in the numerics of the model's runtime.
 
     `multiplier` is float64, scalar or one per last-axis index. The accumulator may be of any type that holds integers
-    of magnitude ≤ `bound` exactly. `wide` says that the runtime accumulates in int64 (one rounding instead of two).
+    of magnitude ≤ `bound` (likewise a scalar or one per index) exactly. `wide` says that the runtime accumulates in
+    int64 (one rounding instead of two).
     """
     if is_onnx(graph):
         return float_rescaler(np.asarray(multiplier, np.float32), out)
     q, shift = numerics.quantize_multipliers(multiplier)
     factor, tie, bits = closed_form(q, shift, wide=wide)
-    reach = float(np.max(np.abs(factor), initial=0.0)) * bound + (out.high - out.low) + abs(out.zero) + 1
-    overflows = wide and reach >= 2.0**31
-    if overflows or reach * 2.0**bits >= F64_EXACT:
+    reach = np.abs(factor) * bound + 1
+    all_at_once = reach + (out.high - out.low) + abs(out.zero)
+    overflows = wide and bool(np.any(all_at_once >= 2.0**31))
+    if not overflows and np.all(np.ldexp(all_at_once, bits) < F64_EXACT):
+        return _float64_rescaler(factor, tie, out)
+    if overflows or np.any(np.ldexp(reach, bits) >= F64_EXACT):
         exact = numerics.multiply_by_quantized_multiplier_64 if wide else numerics.multiply_by_quantized_multiplier
         return lambda acc: np.clip(exact(acc.astype(np.int64), q, shift) + out.zero, out.low, out.high).astype(
             out.dtype
         )
-    return _float64_rescaler(factor, tie, out)
+    return _floor_rescaler(factor, tie, out)
 
 
 def gives_sums(x: Tensor, out: Tensor) -> bool:
@@ -184,20 +188,20 @@ def as_sums(acc: Array) -> Array:
     return acc.astype(np.int64).astype(np.int32)
 
 
-def closed_form(q: Array, shift: Array, *, wide: bool) -> tuple[Array, Array, int]:
+def closed_form(q: Array, shift: Array, *, wide: bool) -> tuple[Array, Array, Array]:
     """(factor, tie, bits) with MultiplyByQuantizedMultiplier(x) = ⌊x·factor + ½ + tie·sgn(x)⌋ for every integer x.
 
     The first rounding v = ⌊y + ½⌋ of y = x·q·2^(left − 31) is followed by ⌊(v + 2^(e−1) − [v < 0]) / 2^e⌋. As
     ⌊y + ½⌋ ≥ n is y + ½ ≥ n for integer n, both floors fall into one: ⌊(y + ½ + 2^(e−1) − [v < 0]) / 2^e⌋, that is
     ⌊y/2^e + ½ ± 2^−(e+1)⌋, and 0 on either side of the sign. For e = 0 the second step is nothing. `bits` is the number
-    of fraction bits of the sum: it is exact in float64 while its magnitude stays below 2^(53 − bits).
+    of fraction bits of each sum: it is exact in float64 while its magnitude stays below 2^(53 − bits).
     """
     if wide:
         reduced = np.where(q < 0x7FFF0000, (q + (1 << 15)) >> 16, 0x7FFF)
-        return np.ldexp(reduced.astype(np.float64), shift - 15), np.zeros(q.shape), int(np.max(15 - shift, initial=0))
+        return np.ldexp(reduced.astype(np.float64), shift - 15), np.zeros(q.shape), np.maximum(15 - shift, 0)
     right = np.maximum(-shift, 0)
     tie = np.where(right > 0, np.ldexp(1.0, -(right + 1)), 0.0)
-    return np.ldexp(q.astype(np.float64), shift - 31), tie, 31 + int(np.max(right, initial=0))
+    return np.ldexp(q.astype(np.float64), shift - 31), tie, 31 + right
 
 
 def _float64_rescaler(factor: Array, tie: Array, out: Target) -> Rescaler:
@@ -220,6 +224,24 @@ def _float64_rescaler(factor: Array, tie: Array, out: Target) -> Rescaler:
         result = y.astype(unsigned)
         result += base
         return result.view(out.dtype)
+
+    return rescale
+
+
+def _floor_rescaler(factor: Array, tie: Array, out: Target) -> Rescaler:
+    """As `_float64_rescaler`, one step longer: the zero point is added to the floor, which may so have more bits."""
+    signed = bool(np.any(tie))
+
+    def rescale(acc: Array) -> Array:
+        y = np.multiply(acc, factor, dtype=np.float64)
+        if signed:
+            y += np.copysign(tie, y)
+        y += 0.5
+        np.floor(y, out=y)
+        y += out.zero
+        np.maximum(y, out.low, out=y)
+        np.minimum(y, out.high, out=y)
+        return y.astype(out.dtype)
 
     return rescale
 

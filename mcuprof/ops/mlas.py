@@ -72,6 +72,18 @@ def quads(parts: Sequence[Array], factors: Sequence[Array]) -> Array:
     return _quads(parts, factors, None)
 
 
+def sum_of_all(rows: Array) -> Array:
+    """Σ over the last axis, float32, as a global pool adds (`MlasPoolGlobalKernel`): four lanes, then what is left."""
+    length = rows.shape[-1]
+    lanes = np.zeros((*rows.shape[:-1], 4), np.float32)
+    for k in range(0, length // 4 * 4, 4):
+        lanes += rows[..., k : k + 4]
+    total: Array = (lanes[..., 0] + lanes[..., 2]) + (lanes[..., 1] + lanes[..., 3])
+    for k in range(length // 4 * 4, length):
+        total += rows[..., k]
+    return total
+
+
 def _chain(start: Array, x: Array, weights: Array, stride: int, *, biased: bool) -> Array:
     depth, columns = weights.shape
     total = start.copy()

@@ -157,7 +157,7 @@ _SHAPES: dict[str, ShapeRule] = {
     "SPACE_TO_DEPTH": space_to_depth_shapes,
     "BROADCAST_TO": broadcast_to_shapes,
     "SHAPE": shape_of_shapes,
-    **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE"), same_shape),
+    **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE", "Identity"), same_shape),
     **dict.fromkeys(STORED, as_stored),
 }
 

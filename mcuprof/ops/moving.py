@@ -19,7 +19,7 @@ def _integers(array: Array) -> list[int]:
 
 
 def _view(graph: Graph, op: Op) -> Kernel:
-    """RESHAPE, SQUEEZE, EXPAND_DIMS: the same elements in the output's shape."""
+    """RESHAPE, SQUEEZE, EXPAND_DIMS and ONNX's Identity: the same elements in the output's shape."""
     shape = graph.output(op).shape
     return lambda inputs: (inputs[0].reshape(shape),)
 
@@ -221,7 +221,7 @@ def _constant(function: Callable[[Inputs], Any]) -> Prepare:
 
 
 KERNELS: Mapping[str, Prepare] = {
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _view),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "Identity"), _view),
     "TRANSPOSE": _transpose,
     "PAD": _pad,
     "PADV2": _pad,

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mcuprof.graph import Graph, Op, Shape, Tensor
+from mcuprof.graph import DType, Graph, Op, Shape, Tensor
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
     Kernel,
+    NoKernel,
     divisor_of,
     is_float,
     is_onnx,
@@ -60,8 +61,10 @@ def prepare_dequantize(graph: Graph, op: Op) -> Kernel:
     which is wrong and what the device will do.
     """
     x = graph.input(op, 0)
-    if x.dtype.is_float:
+    if x.dtype is DType.FLOAT16 and not is_onnx(graph):
         return lambda inputs: (inputs[0].astype(np.float32),)
+    if not x.dtype.is_integer:
+        raise NoKernel(f"type {x.dtype.value}")
     scale, zeros = along_axis(x) if is_onnx(graph) else (scales_of(x)[0], zero_of(x))
     return lambda inputs: ((inputs[0].astype(np.int64) - zeros).astype(np.float32) * scale,)
 

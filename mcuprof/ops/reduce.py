@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape, Tensor
+from mcuprof.ops import mlas
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
     Kernel,
     NoKernel,
+    Rescaler,
     divisor_of,
     float_rescaler,
     is_float,
@@ -58,9 +60,10 @@ def topk_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
 
 
 def prepare_total(graph: Graph, op: Op) -> Kernel:
-    """MEAN and SUM: float32 in the order of the elements; integers summed as stored, then requantized."""
+    """MEAN and SUM: float32 in the order of the elements (ONNX's global pool: of MLAS); integers as stored."""
     x, out = graph.input(op, 0), graph.output(op)
     mean = op.kind == "MEAN"
+    pooled = op.source == "GlobalAveragePool"
 
     def front(inputs: Inputs) -> Array:
         return _reduced_first(graph, op, inputs)
@@ -69,14 +72,14 @@ def prepare_total(graph: Graph, op: Op) -> Kernel:
 
         def run(inputs: Inputs) -> tuple[Array, ...]:
             rows = front(inputs)
-            total = np.add.accumulate(rows, axis=0)[-1]
+            total = mlas.sum_of_all(rows.T) if pooled else np.add.accumulate(rows, axis=0)[-1]
             return ((total / np.float32(len(rows)) if mean else total).reshape(out.shape),)
 
         return run
     if x.dtype.bits >= 32:
         return lambda inputs: (_plain_total(front(inputs), mean).astype(storage(out.dtype)).reshape(out.shape),)
     count = x.elements // max(1, prod(out.shape))
-    finish = _onnx_total(x, out, count, mean) if is_onnx(graph) else _tflm_total(x, out, count, mean)
+    finish = onnx_total(x, out, count, mean) if is_onnx(graph) else _tflm_total(x, out, count, mean)
     return lambda inputs: (finish(front(inputs).sum(axis=0, dtype=np.int64)).reshape(out.shape),)
 
 
@@ -100,8 +103,11 @@ def _tflm_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
     return finish
 
 
-def _onnx_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Any:
-    """`QLinearGlobalAveragePool`: sum − zero·count, times float32(scale x / (scale out · count))."""
+def onnx_total(x: Tensor, out: Tensor, count: int, mean: bool) -> Rescaler:
+    """Sums of `count` stored values → output, as `QLinearGlobalAveragePool`.
+
+    sum − zero·count, times float32(scale x / (scale out · count)).
+    """
     divisor = divisor_of(out) * np.float32(count) if mean else divisor_of(out)
     rescale = float_rescaler(np.asarray(scale_of(x) / divisor, np.float32), plain_target(out))
     return lambda total: rescale(total - zero_of(x) * count)

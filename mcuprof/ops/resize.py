@@ -11,6 +11,7 @@ from mcuprof.graph import Graph, Op, Shape
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, is_float, is_onnx, storage
 from mcuprof.ops.numerics import round_away, truncating_divide
 from mcuprof.ops.operator import InputShapes, Operator, as_stored, constant_integers
+from mcuprof.ops.rows import enlarged_rows
 
 
 def resize_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
@@ -139,5 +140,5 @@ def _between_integers(size: int, count: int, corners: bool, centers: bool) -> tu
 
 OPERATORS = (
     Operator("RESIZE_BILINEAR", resize_shapes, kernel=prepare_bilinear),
-    Operator("RESIZE_NEAREST_NEIGHBOR", resize_shapes, kernel=prepare_nearest),
+    Operator("RESIZE_NEAREST_NEIGHBOR", resize_shapes, kernel=prepare_nearest, rows=enlarged_rows),
 )

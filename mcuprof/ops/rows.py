@@ -21,7 +21,7 @@ class Rows:
     row J reads input rows J·stride − before … J·stride − before + span − 1 (those that exist). `same`: the kernel works
     out its padding from the rows it gets (TFLite SAME). `pad`: rows that the operator is told to add above and below
     (PAD, and windows with explicit pads): a stripe adds them at the true borders only; `before` is 0 then, and windows
-    are counted on the padded image.
+    are counted on the padded image. `up`: output rows made of each input row (nearest neighbour).
     """
 
     inputs: tuple[int, ...]
@@ -32,6 +32,7 @@ class Rows:
     before: int = 0
     same: bool = False
     pad: tuple[int, int] | None = None
+    up: int = 1
 
     @property
     def spatial(self) -> bool:
@@ -89,6 +90,18 @@ def pad_rows(graph: Graph, op: Op) -> Rows | None:
     if pads[0] != [0, 0] or min(min(pair) for pair in pads) < 0 or (filler is not None and not filler.is_constant):
         return None
     return Rows((0,), x.shape[1], out.shape[1], pad=(pads[1][0], pads[1][1]))
+
+
+def enlarged_rows(graph: Graph, op: Op) -> Rows | None:
+    """RESIZE_NEAREST_NEIGHBOR by a power of two in height: in float32 that is exact, wherever the stripe begins."""
+    x, out = graph.input(op), graph.output(op)
+    if op.text("layout", "NHWC") != "NHWC" or op.integer("align_corners") or not (is_image(x) and is_image(out)):
+        return None
+    size = graph.tensor(op, 1)
+    up, rest = divmod(out.shape[1], x.shape[1])
+    if rest or up & (up - 1) or size is None or not size.is_constant or size.array().tolist() != list(out.shape[1:3]):
+        return None
+    return Rows((0,), x.shape[1], out.shape[1], up=up)
 
 
 def joined_rows(graph: Graph, op: Op) -> Rows | None:

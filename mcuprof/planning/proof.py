@@ -10,7 +10,7 @@ from mcuprof.graph import Graph, Op, Tensor
 from mcuprof.memory import MemoryPlan, Sharing, check
 from mcuprof.ops.traversal import Walk
 from mcuprof.planning.choice import Candidate
-from mcuprof.runner.arena import evaluate_in_arena
+from mcuprof.runner.arena import Arena
 from mcuprof.runner.compare import Comparison
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.program import evaluate, prepare
@@ -80,12 +80,13 @@ def executed(graph: Graph, plan: MemoryPlan, walk: Walk, say: Say) -> Step:
     if program.missing:
         index, reason = min(program.missing.items())
         return Step(f"not executed in mcuprof's own arena: operator {index} ({graph.ops[index].kind}): {reason}")
+    arena = Arena(program, plan, walk)
     state, planned_state = program.initial_state(), program.initial_state()
     comparison = Comparison(graph)
     for seed in range(RUNNER_INPUTS):
         say(f"executing the plan, input {seed + 1} of {RUNNER_INPUTS}")
         inputs = random_inputs(graph, seed)
-        inside = evaluate_in_arena(program, plan, inputs, planned_state, seed, walk)
+        inside = arena.run(inputs, planned_state, seed)
         comparison.add(inside, evaluate(program, inputs, state))
     different = next((entry for entry in comparison.result() if entry.different), None)
     if different is not None:

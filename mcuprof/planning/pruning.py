@@ -6,8 +6,6 @@ stays as it is.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -17,12 +15,10 @@ from mcuprof.planning.choice import Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
 from mcuprof.planning.proof import RUNNER_INPUTS, Say, Step
-from mcuprof.readers.tflite import read_tflite
+from mcuprof.planning.rewriting import loss, rewritten
 from mcuprof.rewrites import Summary, prune
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.program import evaluate, prepare
-from mcuprof.writers.tflite_model import refusal as unwritable
-from mcuprof.writers.tflite_model import to_tflite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,13 +47,12 @@ def prune_tflite(
     written.
     """
     refuse(graph, firmware.arena(graph), firmware)
-    if unwritable(graph) or zipfile.is_zipfile(io.BytesIO(data)):
+    if loss(graph, data):
         return None
     smaller, summary = prune(graph)
     if not summary.changed:
         return None
-    written = to_tflite(smaller)
-    found = read_tflite(written, {})
+    found, written = rewritten(smaller)
     if not any(after < before for before, after in (summary.macs, summary.activation_bytes, (len(data), len(written)))):
         return None
     same = survivors(graph, found)

@@ -12,6 +12,7 @@ from mcuprof.planning.choice import Candidate, Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
 from mcuprof.planning.proof import Say, Step, checked, executed, read_back
+from mcuprof.planning.rewriting import loss, rewritten
 from mcuprof.planning.splitting import Point, Splitter, front_points, resolver_additions, written
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.rewrites import simplify
@@ -20,8 +21,6 @@ from mcuprof.runtimes import Arena
 from mcuprof.runtimes.tflm.overlap import walk
 from mcuprof.runtimes.tflm.support import refusal
 from mcuprof.units import format_bytes
-from mcuprof.writers.tflite_model import refusal as unwritable
-from mcuprof.writers.tflite_model import to_tflite
 
 DEFAULT_WORK = 0.05
 
@@ -83,11 +82,10 @@ def split_tflite(
     wishes, limits = wishes or Wishes(), limits or Limits()
     before = firmware.arena(graph)
     refuse(graph, before, firmware)
-    if reason := unwritable(graph):
+    if reason := loss(graph, data):
         raise ModelError(f"cannot be split: {reason}")
     base = simplify(graph)
-    base_data = data if base is graph else to_tflite(base)
-    base = base if base is graph else read_tflite(base_data, {})
+    base, base_data = (graph, data) if base is graph else rewritten(base)
     whole = plan_tflite(base, base_data, firmware, wishes, say, inputs)
     splitter = Splitter(base, firmware, wishes, say, total_macs(graph))
     front = tuple(front_points(splitter, limits.most_work))

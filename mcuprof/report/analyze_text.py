@@ -6,9 +6,11 @@ import msgspec
 
 from mcuprof.document import Latency, Result, Strategy
 from mcuprof.report.arithmetic_text import arithmetic_section
+from mcuprof.report.exits_text import exits_section
 from mcuprof.report.npu_text import npu_section
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import (
+    energy_words,
     finding_lines,
     latency_words,
     model_words,
@@ -18,6 +20,7 @@ from mcuprof.report.pieces import (
     sorted_findings,
     verdict_lines,
 )
+from mcuprof.report.split_front import split_section
 from mcuprof.report.table import Column, table
 from mcuprof.report.timeline import timeline
 from mcuprof.units import format_bytes, format_count
@@ -39,7 +42,9 @@ def block(page: Page, result: Result) -> list[Line]:
         _latency(page, result),
         _operators(page, result.latency),
         arithmetic_section(page, result.arithmetic),
+        exits_section(page, result.exits),
         npu_section(page, result.npu),
+        split_section(page, result.split),
     ]
     lines: list[Line] = []
     for section in sections:
@@ -216,7 +221,10 @@ def _latency(page: Page, result: Result) -> list[Line]:
         counted = ((latency.cycles, "cycles"), (latency.instructions, "instructions"))
         known = [f"{format_count(count)} {what}" for count, what in counted if count is not None]
         lines += prose(page, "count", ", ".join(known)) if known else []
-    return _section("Latency", lines)
+    energy, why = energy_words(result)
+    lines += prose(page, "energy", energy) if energy else []
+    lines += prose(page, "basis", why, limit=None) if why else []
+    return _section("Time and energy" if energy else "Latency", lines)
 
 
 def _operators(page: Page, latency: Latency | None) -> list[Line]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import Arithmetic, OperatorWork
+from mcuprof.cost_document import Arithmetic, OperatorWork
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import ceiling_name, precision_words, prose
 from mcuprof.report.table import Column, table

@@ -6,6 +6,7 @@ from mcuprof.fit_document import DeviceFit, FitReport, ModelFit
 from mcuprof.report.fit_text import common, misses, others, reasons_of, size_words, time_words
 from mcuprof.report.markdown import code_span, plain_text
 from mcuprof.report.page import Page
+from mcuprof.units import format_ms
 
 
 def text(report: FitReport, page: Page, count: int | None) -> str:
@@ -22,7 +23,7 @@ def _model(model: ModelFit, page: Page, count: int | None) -> list[str]:
         lines += [_fitting(page, each) for each in fitting[:count]]
         lines += _left(len(fitting), count)
     if lacking := misses(model):
-        lines += ["", "| nearest misses | core | lacks RAM | lacks flash |", "|---|---|---:|---:|"]
+        lines += ["", "| nearest misses | core | lacks RAM | lacks flash | too slow by |", "|---|---|---:|---:|---:|"]
         lines += [_missing(page, each) for each in lacking[:count]]
         lines += _left(len(lacking), count)
     if unknown := others(model):
@@ -45,4 +46,5 @@ def _fitting(page: Page, each: DeviceFit) -> str:
 
 def _missing(page: Page, each: DeviceFit) -> str:
     ram, flash = (f"{lack:,} B" if lack else "" for lack in (each.lacks_ram_bytes, each.lacks_flash_bytes))
-    return f"| {code_span(page, each.device)} | {code_span(page, each.core)} | {ram} | {flash} |"
+    slow = format_ms(each.over_ms) if each.over_ms else ""
+    return f"| {code_span(page, each.device)} | {code_span(page, each.core)} | {ram} | {flash} | {slow} |"

@@ -30,7 +30,9 @@ def _model(model: ModelFit, page: Page, count: int | None) -> list[Line]:
     found = [line(word, f" {tally}  " if fitting else "  ", Piece(path, "strong"))]
     found += [row for finding in common(model) for row in prose(page, finding.code, finding.message, label_style="bad")]
     found += _listed(page, "Smallest first", fitting, _FITTING, count)
-    found += _listed(page, "Nearest misses", misses(model), _MISSING, count)
+    near = misses(model)
+    slow = any(each.over_ms for each in near)  # no column for a budget that nobody set
+    found += _listed(page, "Nearest misses", near, _MISSING if slow else _MISSING[:-1], count)
     found += _reasons(page, "Not shown to fit", [each for each in others(model) if each.status == "unproven"])
     return found + _reasons(page, "Out for another reason", [each for each in others(model) if each.status == "over"])
 
@@ -42,20 +44,17 @@ def common(model: ModelFit) -> tuple[Finding, ...]:
 
 
 def misses(model: ModelFit) -> list[DeviceFit]:
-    """Devices that are too small, the one that lacks least first."""
-    found = [each for each in model.devices if each.lacks_ram_bytes or each.lacks_flash_bytes]
-    return sorted(found, key=lambda each: (each.lacks_ram_bytes + each.lacks_flash_bytes, each.size))
+    """Devices that are too small or too slow, the one that is over by the smallest share first."""
+    return sorted((each for each in model.devices if each.excess), key=lambda each: (each.excess, each.size))
 
 
 def others(model: ModelFit) -> list[DeviceFit]:
-    """Devices that fail although no memory is known to be too small, with reasons that are not the model's own."""
+    """Devices that fail though nothing is known to be too small or slow, with reasons that are not the model's own."""
     own = common(model)
     return [
         each
         for each in model.devices
-        if each.status != "fits"
-        and not each.lacks_ram_bytes + each.lacks_flash_bytes
-        and any(finding not in own for finding in each.findings)
+        if each.status != "fits" and not each.excess and any(finding not in own for finding in each.findings)
     ]
 
 
@@ -89,6 +88,7 @@ _MISSING = (
     Column("lacks RAM", right=True),
     Column("flash", right=True, drop=2),
     Column("lacks flash", right=True),
+    Column("too slow by", right=True),
 )
 
 
@@ -99,7 +99,7 @@ def _listed(
         return []
     shown = devices if count is None else devices[:count]
     cells = _fitting if heads is _FITTING else _missing
-    rows = [cells(page, each) for each in shown]
+    rows = [cells(page, each)[: len(heads)] for each in shown]
     found = [line(), line(Piece(f"{title} ({len(devices)})", "strong")), *table(page, heads, rows)]
     left = len(devices) - len(shown)
     return [*found, line(INDENT, Piece(f"… {left} more: --all", "dim"))] if left else found
@@ -125,6 +125,7 @@ def _missing(page: Page, each: DeviceFit) -> tuple[str, ...]:
         f"{each.lacks_ram_bytes:,} B" if each.lacks_ram_bytes else "-",
         size_words(each.flash_bytes),
         f"{each.lacks_flash_bytes:,} B" if each.lacks_flash_bytes else "-",
+        format_ms(each.over_ms) if each.over_ms else "-",
     )
 
 

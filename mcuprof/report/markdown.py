@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from mcuprof.document import Report, Result
 from mcuprof.report.labels import target_name
 from mcuprof.report.page import Page
-from mcuprof.report.pieces import judged, latency_words, occupied, percent, sorted_findings
+from mcuprof.report.pieces import judged, latency_words, npu_words, occupied, percent, sorted_findings
 from mcuprof.units import format_bytes, format_size
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|~$#]")
@@ -17,7 +19,7 @@ def render(report: Report, page: Page, detail: bool) -> str:
     """A table of verdicts and a list of findings: errors and warnings, with `detail` also notes."""
     lines = ["| verdict | model | device | RAM | flash | latency |", "|---|---|---|---|---|---|"]
     lines += [_row(page, result) for result in report.results]
-    found = [text for result in report.results for text in _findings(page, result, detail)]
+    found = [text for result in report.results for text in (*_npu(page, result), *_findings(page, result, detail))]
     return page.own("\n".join([*lines, "", *found] if found else lines) + "\n")
 
 
@@ -42,10 +44,20 @@ def _share(part: int, whole: int) -> str:
     return f"{format_bytes(part)} of {format_size(whole)}, {percent(part, whole)}"
 
 
-def _findings(page: Page, result: Result, notes: bool) -> list[str]:
+def _npu(page: Page, result: Result) -> list[str]:
+    """What the model would take once compiled for the device's accelerator."""
+    if isinstance(result.npu, msgspec.UnsetType):
+        return []
+    return [f"- NPU, {_where(page, result)}: {plain_text(page, npu_words(result.npu))}"]
+
+
+def _where(page: Page, result: Result) -> str:
     where = code_span(page, result.model.path)
-    if target_name(result):
-        where += f" on {code_span(page, target_name(result))}"
+    return f"{where} on {code_span(page, target_name(result))}" if target_name(result) else where
+
+
+def _findings(page: Page, result: Result, notes: bool) -> list[str]:
+    where = _where(page, result)
     return [
         f"- {finding.severity} {plain_text(page, finding.code)}, {where}: {plain_text(page, finding.message)}"
         + (f". Fix: {plain_text(page, finding.fix)}" if finding.fix else "")

@@ -18,6 +18,8 @@ def npu_section(page: Page, npu: Npu | msgspec.UnsetType) -> list[Line]:
     lines = prose(page, "time", npu_words(npu))
     if npu.ms is not None:
         lines += prose(page, "basis", npu.basis, limit=None)
+    if not isinstance(npu.doubts, msgspec.UnsetType):
+        lines += prose(page, "doubts", "; ".join(npu.doubts))
     if npu.cycles is not None:
         lines += prose(page, "count", f"{format_count(npu.cycles)} cycles of the accelerator")
     if npu.weight_bytes is not None:

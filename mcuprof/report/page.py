@@ -15,12 +15,25 @@ from dataclasses import dataclass
 MIN_WIDTH = 40
 _SGR = {"good": "1;32", "bad": "1;31", "strong": "1", "dim": "2"}
 _TO_ASCII = str.maketrans(
-    {"·": "-", "…": "~", "×": "x", "–": "-", "━": "=", "─": "-", "█": "#", "▓": "!", "▒": ":", "░": ".", "▲": "^"}
+    {
+        "·": "-",
+        "…": "~",
+        "×": "x",
+        "µ": "u",
+        "–": "-",
+        "━": "=",
+        "─": "-",
+        "█": "#",
+        "▓": "!",
+        "▒": ":",
+        "░": ".",
+        "▲": "^",
+    }
     | dict.fromkeys("▁▂▃▄", " ")
     | dict.fromkeys("▅▆▇", "#")
 )
 # Between a number and its unit or its second form, `73,728 B (72.0 KiB)`, a line is never broken.
-_BREAK = re.compile(r" (?!\(\d)(?!(?<=\d )(?:[kMG]|B|KiB|MiB|ms|MHz|%)(?:\W|$))")
+_BREAK = re.compile(r" (?!\(\d)(?!(?<=\d )(?:[kMG]|B|KiB|MiB|ms|µJ|MHz|%)(?:\W|$))")
 
 
 @dataclass(frozen=True, slots=True)

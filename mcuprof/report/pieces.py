@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from mcuprof.document import UNPROVEN, Arithmetic, Ceiling, Finding, Latency, Memory, Npu, RegionUse, Result
+from mcuprof.cost_document import Arithmetic, Ceiling
+from mcuprof.document import UNPROVEN, Finding, Latency, Memory, Npu, RegionUse, Result
 from mcuprof.report.page import Line, Page, Piece, columns, line
-from mcuprof.units import format_bytes, format_count, format_ms, format_size
+from mcuprof.units import format_bytes, format_count, format_ms, format_size, format_uj
 
 INDENT = "  "
 LABEL = 9
@@ -112,6 +113,19 @@ def latency_words(latency: Latency | None, reason: str | msgspec.UnsetType) -> t
     return f"{format_ms(latency.ms)} ({format_ms(latency.low_ms)} to {format_ms(latency.high_ms)})", latency.basis
 
 
+def energy_words(result: Result) -> tuple[str, str]:
+    """The energy of an inference, an amount for each supply, and its basis; `no data` with the reason. Empty where the
+    document says nothing of it.
+    """
+    found, reason = result.energy, result.energy_reason
+    if isinstance(found, msgspec.UnsetType) or not found:
+        return ("", "") if isinstance(reason, msgspec.UnsetType) else (f"no data: {reason}", "")
+    amounts = [
+        f"{format_uj(one.uj)} ({format_uj(one.low_uj)} to {format_uj(one.high_uj)}), {one.supply}" for one in found
+    ]
+    return "; ".join(amounts), "; ".join(dict.fromkeys(one.basis for one in found))
+
+
 def precision_words(work: Arithmetic) -> str:
     """Which types the MACs are of: `int8 x int8 98 % of the MACs, int8 x int4 2 %`, activations first."""
     total = sum(each.macs for each in work.precisions)
@@ -135,19 +149,19 @@ def npu_words(npu: Npu) -> str:
     if npu.low_ms is not None and npu.high_ms is not None:
         time += f" ({format_ms(npu.low_ms)} to {format_ms(npu.high_ms)})"
     elif npu.clock_hz is not None:
-        time += f" at {npu.clock_hz / 1e6:g} MHz (assumed)"
+        time += f" at {npu.clock_hz / 1e6:g} MHz{' (assumed)' if npu.clock_assumed else ''}"
     words = [f"{time} once compiled for {npu.accelerator}"]
     left = sum(each.place == "host" for each in npu.operators)
     if npu.operators:
         words.append(f"{len(npu.operators) - left} of {len(npu.operators)} operators on it")
     if left:
-        words.append(_host_words(npu))
+        words.append(host_words(npu))
     if npu.sram_bytes is not None:
         words.append(f"SRAM {format_bytes(npu.sram_bytes)}")
     return ", ".join(words)
 
 
-def _host_words(npu: Npu) -> str:
+def host_words(npu: Npu) -> str:
     """What the operators left to the host take: time, else instructions, else nothing is known."""
     if npu.host_ms is not None:
         return f"host {format_ms(npu.host_ms)} more"

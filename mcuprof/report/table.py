@@ -25,7 +25,7 @@ class Column:
 
 def table(page: Page, heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[Line]:
     """Header and rows within the page's width. Cells must be clean; rows have one cell per column."""
-    widths = [max([columns(head.title), *(columns(row[index]) for row in rows)]) for index, head in enumerate(heads)]
+    widths = _widths(heads, rows)
     room = page.width - len(INDENT)
     shown = _shown(heads, widths, room)
     excess = sum(widths[index] for index in shown) + GAP * (len(shown) - 1) - room
@@ -43,6 +43,16 @@ def table(page: Page, heads: Sequence[Column], rows: Sequence[Sequence[str]]) ->
         return line(INDENT, Piece((" " * GAP).join(parts), style))
 
     return [laid([head.title for head in heads], "dim"), *(laid(row, "") for row in rows)]
+
+
+def is_squeezed(page: Page, heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the page is too narrow even for the columns that may not go, at their least widths."""
+    least = [_least(head, width) for head, width in zip(heads, _widths(heads, rows), strict=True) if not head.drop]
+    return sum(least) + GAP * (len(least) - 1) > page.width - len(INDENT)
+
+
+def _widths(heads: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max([columns(head.title), *(columns(row[index]) for row in rows)]) for index, head in enumerate(heads)]
 
 
 def _shown(heads: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

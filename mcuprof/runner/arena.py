@@ -73,34 +73,43 @@ def evaluate_in_arena(
     Returns every computed tensor as it was right after it was written. Raises PlanError where the plan breaks one,
     ModelError where a tensor is larger than the file says.
     """
-    if sorted(plan.order) != list(range(len(program.graph.ops))):
-        raise PlanError("the plan does not run every operator exactly once")
-    return _Arena(program, plan, state, np.random.default_rng(seed), walk).run(inputs)
+    return Arena(program, plan, walk).run(inputs, state, seed)
 
 
-class _Arena:
-    """One inference. Holds the bytes, their owners, and the tensors that lie outside."""
+class Arena:
+    """A program inside its plan, for many inferences: `run` is `evaluate_in_arena`.
 
-    def __init__(self, program: Program, plan: Plan, state: State, rng: np.random.Generator, walk: Walk) -> None:
+    What does not depend on the inputs is worked out once: marks, and in which order operators read what they overwrite.
+    """
+
+    def __init__(self, program: Program, plan: Plan, walk: Walk = reference_walk) -> None:
+        if sorted(plan.order) != list(range(len(program.graph.ops))):
+            raise PlanError("the plan does not run every operator exactly once")
         self.walk = walk
-        self.program, self.graph, self.plan, self.state, self.rng = program, program.graph, plan, state, rng
+        self.program, self.graph, self.plan = program, program.graph, plan
         self.bytes = np.full(plan.arena_bytes, POISON, np.uint8)
         self.marks = np.full(plan.arena_bytes, NOBODY, np.int64)
-        self.present = {
-            *self.graph.inputs,
-            *(t for t in range(len(self.graph.tensors)) if t not in self.graph.producer),
-        }
-        self.outside: dict[int, Array] = dict(program.constants)
+        self.blocks: dict[int, int | None] = {}
         self.ledger = Ledger(self.graph, plan.order, self.place)
         self.dying: dict[int, list[int]] = {}
+        self.beginning: dict[int, list[int]] = {}
         if plan.views:
             self.dying = self.ledger.deaths(plan.order)
         else:
             for tensor, lifetime in enumerate(plan.lifetimes):
                 if lifetime is not None:
                     self.dying.setdefault(lifetime[1], []).append(tensor)
+                    self.beginning.setdefault(lifetime[0], []).append(tensor)
 
-    def run(self, inputs: Mapping[int, Array]) -> dict[int, Array]:
+    def run(self, inputs: Mapping[int, Array], state: State, seed: int = 0) -> dict[int, Array]:
+        """One inference, which begins with poisoned bytes."""
+        self.state, self.rng = state, np.random.default_rng(seed)
+        self.bytes[:] = POISON
+        self.marks[:] = NOBODY
+        self.alive = set(self.beginning.get(-1, ()))
+        unwritten = (tensor for tensor in range(len(self.graph.tensors)) if tensor not in self.graph.producer)
+        self.present = {*self.graph.inputs, *unwritten}
+        self.outside: dict[int, Array] = dict(self.program.constants)
         values: dict[int, Array] = {**self.program.constants, **inputs}
         for tensor, value in inputs.items():
             self.store(tensor, value)
@@ -110,6 +119,8 @@ class _Arena:
                 self.bury(position)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
+                if tensor not in self.ledger.marks:
+                    raise ModelError(f"output {self.name(tensor)} is never computed: no operator writes it")
                 self.claim(tensor, slice(None), "the caller")
         return values
 
@@ -120,16 +131,10 @@ class _Arena:
         for offset, size in self.plan.scratch[index]:
             self.poison(slice(offset, offset + size))
         operands = [self.load(op, position, reader) for position in range(len(op.inputs))]
-        shared = [
-            (position, out)
-            for position, tensor in enumerate(op.inputs)
-            for out in op.outputs
-            if tensor != ABSENT and out != ABSENT and self.meet(op, position, out)
-        ]
-        for position, out in shared:
-            self.check_order(op, reader, position, out)
-        if shared:
-            block = max(self.walk(self.graph, op, position).block for position, _ in shared)
+        if index not in self.blocks:
+            self.blocks[index] = self.shared_block(op, reader)
+        block = self.blocks[index]
+        if block is not None:
             results = self.in_strips(index, operands, block)
         else:
             # A kernel may return a view of its input; what leaves the arena must not change with it.
@@ -158,6 +163,7 @@ class _Arena:
         return slice(offset, end)
 
     def store(self, tensor: int, value: Array) -> None:
+        """Writes a tensor and its marks to its place, or keeps it outside."""
         place = self.place(tensor)
         if place is None:
             self.outside[tensor] = value
@@ -202,6 +208,8 @@ class _Arena:
 
     def bury(self, position: int) -> None:
         """Poisons what has died at this position: whole tensors by the plan's word, or with views byte by byte."""
+        self.alive.update(self.beginning.get(position, ()))
+        self.alive.difference_update(self.dying.get(position, ()))
         for tensor in self.dying.get(position, ()):
             place, marks = self.place(tensor), self.ledger.marks.get(tensor)
             if place is None or marks is None:
@@ -210,30 +218,43 @@ class _Arena:
             if self.plan.views:
                 dead &= self.ledger.last[marks] <= position
             else:
-                for view in self.living(tensor, position):
+                for view in self.living(tensor):
                     dead &= ~np.isin(marks, view)
             self.bytes[place][dead] = POISON
             self.marks[place][dead] = NOBODY
 
-    def living(self, tensor: int, position: int) -> list[Marks]:
+    def living(self, tensor: int) -> list[Marks]:
         """Marks of tensors in the same place that live on: views of the dead one."""
         here = self.plan.offsets[tensor]
-        return [
-            self.ledger.marks[other]
-            for other, (offset, lifetime) in enumerate(zip(self.plan.offsets, self.plan.lifetimes, strict=True))
-            if other != tensor and offset == here and lifetime and lifetime[0] <= position < lifetime[1]
-        ]
+        return [self.ledger.marks[other] for other in sorted(self.alive) if self.plan.offsets[other] == here]
 
     def poison(self, place: slice) -> None:
+        """Makes these bytes nobody's."""
         if place.stop > len(self.bytes):
             raise PlanError(f"scratch reaches to byte {place.stop} of an arena of {len(self.bytes)}")
         self.bytes[place] = POISON
         self.marks[place] = NOBODY
 
     def name(self, tensor: int) -> str:
+        """The tensor, for messages."""
         return repr(self.graph.tensors[tensor].name)
 
     # Sharing --------------------------------------------------------------------------------------------------------
+
+    def shared_block(self, op: Op, reader: str) -> int | None:
+        """How many pixels the kernel writes in one go when its output lies on an input; None when it does not.
+
+        Raises PlanError when a byte would be overwritten that is still to be read.
+        """
+        shared = [
+            (position, out)
+            for position, tensor in enumerate(op.inputs)
+            for out in op.outputs
+            if tensor != ABSENT and out != ABSENT and self.meet(op, position, out)
+        ]
+        for position, out in shared:
+            self.check_order(op, reader, position, out)
+        return max((self.walk(self.graph, op, position).block for position, _ in shared), default=None)
 
     def meet(self, op: Op, position: int, out: int) -> bool:
         """True when the output has bytes in common with what is read of this input, and does not just keep them."""

@@ -43,20 +43,33 @@ class TensorDifference:
 
 
 @dataclass(slots=True)
+class Tally:
+    """Elements compared and their differences, by tensor."""
+
+    elements: Counter[int] = field(default_factory=Counter)
+    histograms: dict[int, Counter[int]] = field(default_factory=dict)
+
+    def merge(self, other: Tally) -> None:
+        """Adds what another comparison of the same graph has found."""
+        self.elements.update(other.elements)
+        for tensor, found in other.histograms.items():
+            self.histograms.setdefault(tensor, Counter()).update(found)
+
+
+@dataclass(slots=True)
 class Comparison:
     """Collects differences between our tensors and another run's, input by input."""
 
     graph: Graph
-    elements: Counter[int] = field(default_factory=Counter)
-    histograms: dict[int, Counter[int]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
     def add(self, ours: Mapping[int, Array], theirs: Mapping[int, Array]) -> None:
         """Compares every computed tensor that both runs have."""
         for tensor in self.graph.producer:
             if tensor in ours and tensor in theirs:
                 mine, other = ours[tensor], theirs[tensor]
-                self.elements[tensor] += mine.size
-                found = self.histograms.setdefault(tensor, Counter())
+                self.tally.elements[tensor] += mine.size
+                found = self.tally.histograms.setdefault(tensor, Counter())
                 if mine.size != other.size:
                     found[np.iinfo(np.int32).max] += max(mine.size, other.size)
                 else:
@@ -65,7 +78,10 @@ class Comparison:
     def result(self) -> tuple[TensorDifference, ...]:
         """One entry per compared tensor, in execution order."""
         ordered = dict.fromkeys(
-            tensor for op in self.graph.ops for tensor in op.outputs if tensor != ABSENT and tensor in self.histograms
+            tensor
+            for op in self.graph.ops
+            for tensor in op.outputs
+            if tensor != ABSENT and tensor in self.tally.histograms
         )
         return tuple(
             TensorDifference(
@@ -73,8 +89,8 @@ class Comparison:
                 self.graph.tensors[tensor].name,
                 self.graph.producer[tensor],
                 self.graph.ops[self.graph.producer[tensor]].kind,
-                self.elements[tensor],
-                dict(sorted(self.histograms[tensor].items())),
+                self.tally.elements[tensor],
+                dict(sorted(self.tally.histograms[tensor].items())),
                 self.graph.tensors[tensor].dtype.is_float,
             )
             for tensor in ordered

@@ -7,6 +7,7 @@ runtime works in this process as before.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ class Isolated:
         self._what = what
         self._local: object | None = None
         self._process: Any = None
+        self._owner = os.getpid()
         if not hasattr(os, "fork"):
             self._local = make()
             return
@@ -63,8 +65,8 @@ class Isolated:
         raise ModelError(f"{self._what} crashed on the model ({how})")
 
     def close(self) -> None:
-        """Ends the child."""
-        if self._process is not None and self._process.is_alive():
+        """Ends the child. Does nothing in another child, which has but inherited this object."""
+        if self._process is not None and self._owner == os.getpid() and self._process.is_alive():
             self._process.terminate()
             self._process.join()
 
@@ -80,6 +82,9 @@ class Isolated:
 
 def _serve(pipe: Any, parent: Any, make: Callable[[], object]) -> None:
     """The child: makes the object, then answers calls until nobody asks any more."""
+    # Ctrl-C reaches the parent too, which then ends this process; SIGTERM ends it at once, also inside C++.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent.close()
     # What the runtime prints from C++ goes nowhere; what Python says on stderr goes where it went.
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)

@@ -7,7 +7,8 @@ else is a kernel of `ops/`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A prepared graph. `missing` names, by operator index, why there is no kernel; `kernels` holds the others."""
+    """A prepared graph. `missing` names, by operator index, why there is no kernel; `kernels` holds the others.
+
+    What enters a subgraph in which a kernel is missing has none either.
+    """
 
     graph: Graph
     kernels: Mapping[int, Kernel]
@@ -64,9 +68,31 @@ class Program:
 
 def prepare(graph: Graph) -> Program:
     """Prepares all kernels. Operators without one are listed in `missing`; constants nobody reads are left out."""
-    programs = [_prepare_one(part) for part in graph.subgraphs]
-    main = _prepare_one(graph)
-    return Program(main.graph, main.kernels, main.missing, main.constants, tuple(programs))
+    programs = [_prepare_one(part) for part in (graph, *graph.subgraphs)]
+    while any(lacking := [_without_bodies(program, programs) for program in programs]):  # a level further out each time
+        programs = [
+            replace(
+                program,
+                kernels={index: kernel for index, kernel in program.kernels.items() if index not in found},
+                missing={**program.missing, **found},
+            )
+            for program, found in zip(programs, lacking, strict=True)
+        ]
+    return replace(programs[0], subprograms=tuple(programs[1:]))
+
+
+def _without_bodies(program: Program, programs: Sequence[Program]) -> dict[int, str]:
+    """Control operators that enter a subgraph in which a kernel is missing, and why."""
+    found = {}
+    for index in program.kernels:
+        op = program.graph.ops[index]
+        for number in (op.integer(name, -1) for name in _BODIES.get(op.kind, ())):
+            body = programs[number] if 1 <= number < len(programs) else None
+            if body is not None and body.missing:
+                inner, reason = min(body.missing.items())
+                nested = reason.startswith(_INSIDE)
+                found[index] = reason if nested else f"{_INSIDE} {inner} ({body.graph.ops[inner].kind}): {reason}"
+    return found
 
 
 def _prepare_one(graph: Graph) -> Program:
@@ -100,19 +126,23 @@ def _in_its_numerics(prepare_it: Prepare, graph: Graph, op: Op) -> Kernel:
     """The kernel itself; under ONNX Runtime also the ways around a missing integer kernel."""
     if not is_onnx(graph):
         return prepare_it(graph, op)
+    direct = partial(prepare_it, graph, op)
     ways: list[Callable[[], Kernel]] = [
-        lambda: prepare_it(graph, op),
+        direct,
         lambda: through_floats(prepare_it, graph, op),
         lambda: at_run_time(prepare_it, graph, op),
     ]
     if is_float_island(op):
         ways[:2] = ways[1::-1]
-    for way in ways[:-1]:
+    reasons = []
+    for way in ways:
         try:
             return way()
-        except NoKernel:
-            continue
-    return ways[-1]()
+        except NoKernel as error:
+            reasons.append(error)
+    # What works on floats is in want of no quantization: the reason is its own kernel's.
+    floats = bool(op.inputs) and op.inputs[0] != ABSENT and graph.tensors[op.inputs[0]].dtype.is_float
+    raise reasons[ways.index(direct) if floats else -1]
 
 
 def _no_kernel_needed(inputs: Sequence[Any]) -> tuple[Array, ...]:
@@ -138,6 +168,8 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
             return control(program, index, inputs, state)
         with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
             results = program.kernels[index](inputs)
+    except RecursionError:
+        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
     except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
     outputs = len(op.outputs)
@@ -183,9 +215,6 @@ def _body(program: Program, op: Op, name: str) -> Program:
     if not 1 <= number <= len(program.subprograms):
         raise NoKernel(f"{name.replace('_', ' ')} {number} does not exist")
     body = program.subprograms[number - 1]
-    if body.missing:
-        index, reason = min(body.missing.items())
-        raise NoKernel(f"in its subgraph, operator {index} ({body.graph.ops[index].kind}) has no kernel: {reason}")
     return Program(body.graph, body.kernels, body.missing, body.constants, program.subprograms)
 
 
@@ -238,6 +267,13 @@ def _while(program: Program, index: int, inputs: Sequence[Any], state: State) ->
     return values
 
 
+_INSIDE = "in its subgraph, operator"
+# Attributes that name the subgraphs an operator enters.
+_BODIES: Mapping[str, tuple[str, ...]] = {
+    "IF": ("then_subgraph", "else_subgraph"),
+    "WHILE": ("cond_subgraph", "body_subgraph"),
+    "CALL_ONCE": ("init_subgraph",),
+}
 _CONTROL: Mapping[str, Callable[[Program, int, Sequence[Any], State], tuple[Array, ...]]] = {
     "VAR_HANDLE": _handle,
     "READ_VARIABLE": _read,

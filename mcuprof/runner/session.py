@@ -8,7 +8,7 @@ from typing import Literal
 from mcuprof.errors import ModelError
 from mcuprof.graph import Graph
 from mcuprof.ops.kernel import Array
-from mcuprof.runner.arena import Plan, evaluate_in_arena
+from mcuprof.runner.arena import Arena, Plan
 from mcuprof.runner.inputs import Given, checked
 from mcuprof.runner.program import evaluate, prepare
 
@@ -26,13 +26,15 @@ class Results:
 class Session:
     """A prepared graph with its state (LSTM, SVDF, resource variables), which runs as often as one likes.
 
-    `plan`: run inside this memory plan and check it. Raises ModelError when an operator has no kernel.
+    `plan`: run inside this memory plan and check it. Raises ModelError when an operator has no kernel, PlanError
+    when the plan's order or offsets cannot be.
     """
 
     def __init__(self, graph: Graph, plan: Plan | None = None) -> None:
         self.graph, self.plan = graph, plan
         self.program = prepare(graph)
         self.program.require_all()
+        self.arena = None if plan is None else Arena(self.program, plan)
         self.reset()
 
     def reset(self) -> None:
@@ -40,19 +42,19 @@ class Session:
         self.state = self.program.initial_state()
         self.inferences = 0
 
-    def run(self, inputs: Given, keep: Keep = "outputs") -> Results:
+    def run(self, inputs: Given, keep: Keep = "all") -> Results:
         """One inference. `inputs`: arrays by input name, in input order, or the only one, in the model's own types.
 
         Raises UsageError for inputs that do not fit and PlanError when the plan breaks something.
         """
         return self.run_indexed(checked(self.graph, inputs), keep)
 
-    def run_indexed(self, inputs: dict[int, Array], keep: Keep = "outputs") -> Results:
+    def run_indexed(self, inputs: dict[int, Array], keep: Keep = "all") -> Results:
         """As `run`, for arrays by tensor index that are known to fit."""
-        if self.plan is None:
+        if self.arena is None:
             values = evaluate(self.program, inputs, self.state)
         else:
-            values = evaluate_in_arena(self.program, self.plan, inputs, self.state, seed=self.inferences)
+            values = self.arena.run(inputs, self.state, seed=self.inferences)
         self.inferences += 1
         absent = [index for index in self.graph.outputs if index not in values]
         if absent:
@@ -66,6 +68,9 @@ class Session:
         return Results(outputs, kept)
 
 
-def run(graph: Graph, inputs: Given, plan: Plan | None = None, keep: Keep = "outputs") -> Results:
-    """One inference from a fresh state: `Session(graph, plan).run(inputs, keep)`."""
+def run(graph: Graph, inputs: Given, plan: Plan | None = None, keep: Keep = "all") -> Results:
+    """One inference from a fresh state: `Session(graph, plan).run(inputs, keep)`.
+
+    `keep="all"` returns every computed tensor; `"outputs"` lets go of the others, which a large model may need.
+    """
     return Session(graph, plan).run(inputs, keep)

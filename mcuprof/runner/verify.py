@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mcuprof.errors import PlanError
 from mcuprof.graph import Graph
 from mcuprof.ops.kernel import Array
-from mcuprof.runner.arena import Plan, evaluate_in_arena
-from mcuprof.runner.compare import FLOAT_TOLERANCE, Comparison, TensorDifference
+from mcuprof.ops.traversal import Walk, reference_walk
+from mcuprof.runner.arena import Plan
+from mcuprof.runner.compare import FLOAT_TOLERANCE, TensorDifference
 from mcuprof.runner.inputs import random_inputs
-from mcuprof.runner.oracles import open_oracle
-from mcuprof.runner.program import evaluate, prepare
-
-Progress = Callable[[int, int], None]
+from mcuprof.runner.parts import Progress, Task, run_parts
+from mcuprof.runner.program import prepare
+from mcuprof.runner.twin import LayerNoise
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,8 @@ class Verification:
     """What was found. `missing` lists operators without a kernel (index, kind, why); what follows them is not compared.
 
     `plan_error` is the first thing the plan broke, None when it held or none was given; `in_plan` compares execution in
-    the plan with execution on plain arrays; `against` compares with another runtime or with expected outputs.
+    the plan with execution on plain arrays; `against` compares with another runtime or with expected outputs. `layers`
+    are those of the float twin, the noisiest first, as `reference` has run it.
     """
 
     inputs: int
@@ -33,6 +33,8 @@ class Verification:
     runtime: str | None
     against: tuple[TensorDifference, ...]
     max_lsb: int
+    layers: tuple[LayerNoise, ...] = ()
+    reference: str | None = None
 
     @property
     def first(self) -> TensorDifference | None:
@@ -63,45 +65,41 @@ def verify(
     inputs: Sequence[Mapping[int, Array]] = (),
     expected: Sequence[Mapping[int, Array]] = (),
     plan: Plan | None = None,
+    walk: Walk = reference_walk,
     against: str | None = None,
+    reference: Graph | None = None,
     max_lsb: int = 0,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> Verification:
     """Runs the model on `inputs` (by tensor index), or on random ones of these `seeds`, and compares.
 
-    `plan`: also inside this plan, which must give equal tensors. `against`: `tflm`, `litert` or `onnxruntime`, on every
-    tensor. `expected`: outputs by tensor index, one mapping per input. State is kept from one input to the next, as on
-    the device. `progress(done, total)` is called after each input. Raises UsageError for a runtime that cannot be used.
+    `plan`: also inside this plan, which must give equal tensors; `walk` is the order in which its kernels read and
+    write. `against`: `tflm`, `litert` or `onnxruntime`, on every tensor. `expected`: outputs by tensor index, one
+    mapping per input. `reference`: the float model that this one was quantized from; layers get their noise.
+
+    State is kept from one input to the next, as on the device, so models that keep state run in one process; the inputs
+    of others are shared among `jobs`, with equal results for any number. `progress(done, total)` is called now and
+    then. Raises UsageError for a runtime that cannot be used or a reference that is no twin.
     """
-    program = prepare(graph)
-    oracle = open_oracle(against, graph) if against else None
-    missing = tuple((index, graph.ops[index].kind, reason) for index, reason in sorted(program.missing.items()))
     sets = list(inputs) or [random_inputs(graph, seed) for seed in seeds]
-    plain_state, arena_state = program.initial_state(), program.initial_state()
-    in_plan, outside = Comparison(graph), Comparison(graph)
-    plan_error = None
-    for number, given in enumerate(sets):
-        ours = evaluate(program, given, plain_state)
-        if plan is not None and plan_error is None and not missing:
-            try:
-                in_plan.add(evaluate_in_arena(program, plan, given, arena_state, seed=number), ours)
-            except PlanError as error:
-                plan_error = str(error)
-        if oracle is not None:
-            outside.add(ours, oracle.run(given))
-        if number < len(expected):
-            outside.add(ours, expected[number])
-        if progress is not None:
-            progress(number + 1, len(sets))
+    task = Task(graph, sets, list(expected), plan, walk, against, reference)
+    program = prepare(graph)
+    missing = tuple((index, graph.ops[index].kind, reason) for index, reason in sorted(program.missing.items()))
+    stateful = any(tensor.variable for tensor in graph.tensors) or any(op.kind == "VAR_HANDLE" for op in graph.ops)
+    stateful |= bool(graph.subgraphs)
+    found = run_parts(task, 1 if stateful else jobs, progress or (lambda done, total: None))
     return Verification(
         inputs=len(sets),
         missing=missing,
         planned=plan is not None,
-        plan_error=plan_error,
-        in_plan=in_plan.result(),
+        plan_error=found.plan_error,
+        in_plan=found.in_plan.result(),
         runtime=against,
-        against=outside.result(),
+        against=found.outside.result(),
         max_lsb=max_lsb,
+        layers=found.layers,
+        reference=found.reference,
     )
 
 

@@ -39,7 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """Equal for jobs with equal rows."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:32]
+        named = msgspec.structs.replace(self, path=_valid(self.path))  # file names are bytes, JSON is text
+        return hashlib.sha256(msgspec.json.encode(named, order="sorted")).hexdigest()[:32]
 
     @property
     def options(self) -> Options:
@@ -105,8 +106,13 @@ def failed(job: Job, reason: str) -> Row:
         order=job.order,
         in_place=job.in_place,
         status="failed",
-        error=reason.splitlines()[0] if reason else "no reason given",
+        error=_valid(reason.splitlines()[0]) if reason else "no reason given",
     )
+
+
+def _valid(text: str) -> str:
+    """`text` in Unicode that can be encoded: file names need not be."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def build_name() -> str:

@@ -77,6 +77,19 @@ def is_own(metadata: Mapping[str, bytes]) -> bool:
     return OWN_RECORD in metadata
 
 
+def stored_order(metadata: Mapping[str, bytes], operators: int) -> tuple[int, ...]:
+    """By position in a planned file, which operator of the file before stands there; file order without a record."""
+    content = metadata.get(OWN_RECORD, b"")
+    if len(content) < _RECORD.size:
+        return tuple(range(operators))
+    count = _RECORD.unpack_from(content)[3]
+    if count == 0:
+        return tuple(range(operators))
+    if count != operators or len(content) < _RECORD.size + 4 * count:
+        raise ModelError("is damaged (the order of its operators)")
+    return struct.unpack_from(f"<{count}I", content, _RECORD.size)
+
+
 def first_operators(data: bytes, count: int, output: int) -> bytes:
     """The model cut off after its first `count` operators, with tensor `output` as all of its outputs.
 

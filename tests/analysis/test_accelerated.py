@@ -9,8 +9,10 @@ import pytest
 
 from mcuprof.analysis import analyze
 from mcuprof.document import Npu
+from mcuprof.errors import DeviceError
 from mcuprof.graph import Graph
 from mcuprof.hardware import Device, load_device
+from mcuprof.hardware.validation import validate
 from mcuprof.readers import read
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -43,6 +45,24 @@ regions = "made up"
 @pytest.fixture(scope="module")
 def network() -> Graph:
     return read(SAMPLES / "ds_cnn_int8.tflite")
+
+
+ETHOS = """
+name = "Board with an Ethos-U"
+vendor = "Nobody"
+part = "X2"
+cores = ["cortex-m55"]
+accelerators = ["ethos-u55-256"]
+npu = {npu}
+regions = [{{ name = "SRAM", kind = "ram", size = "1M" }}]
+[sources]
+cores = "made up"
+accelerators = "made up"
+npu = "made up"
+regions = "made up"
+[doubts]
+npu = "which mode is used nobody knows"
+"""
 
 
 def npu(network: Graph, device: Device) -> Npu:
@@ -92,3 +112,39 @@ def test_a_user_s_own_array_is_a_file_beside_the_device(network: Graph, tmp_path
     assert found.accelerator == "example-array" and found.cycles and found.clock_hz == 100_000_000
     left = {each.operator for each in found.operators if each.place == "host"}
     assert left == {op.kind for op in network.ops} - {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+
+
+def own(tmp_path: Path, npu_table: str) -> Device:
+    (tmp_path / "own.toml").write_text(ETHOS.format(npu=npu_table))
+    return load_device(str(tmp_path / "own.toml"))
+
+
+def test_a_device_says_how_it_has_its_npu(network: Graph, tmp_path: Path) -> None:
+    """Vela's Deep_Embedded system runs at 200 MHz (vela.ini), so nothing but the mode is assumed."""
+    found = npu(network, own(tmp_path, '{ system = "Ethos_U55_Deep_Embedded" }'))
+    assert (found.clock_hz, found.clock_assumed) == (200_000_000, False)
+    assert "(memory mode assumed)" in found.basis
+    assert found.doubts == ("npu: which mode is used nobody knows",)
+
+
+def test_the_npus_own_clock_scales_time_and_nothing_else(network: Graph, tmp_path: Path) -> None:
+    usual = npu(network, own(tmp_path, "{}"))
+    slow = npu(network, own(tmp_path, '{ clock = "100MHz" }'))
+    assert (usual.clock_hz, usual.clock_assumed) == (500_000_000, True)
+    assert (slow.cycles, slow.sram_bytes, slow.clock_assumed) == (usual.cycles, usual.sram_bytes, False)
+    assert slow.ms is not None and usual.ms is not None and slow.ms == pytest.approx(5 * usual.ms)
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ('{ system = "nowhere" }', "npu.system: there is no 'nowhere'"),
+        ('{ mode = "Fast" }', "npu.mode: there is no 'Fast'"),
+        ('{ clock = "fast" }', "npu.clock"),
+        ('{ speed = "1MHz" }', "speed"),
+    ],
+)
+def test_settings_that_do_not_exist(network: Graph, tmp_path: Path, table: str, reason: str) -> None:
+    with pytest.raises(DeviceError, match=reason):
+        analyze(network, own(tmp_path, table))
+    assert any(reason.split(":")[0] in str(problem) for problem in validate(tmp_path / "own.toml"))

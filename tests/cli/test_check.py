@@ -160,11 +160,11 @@ def test_defects_are_one_line_unless_debug(engine: Engine, capsys: Capture) -> N
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_interruption_is_quiet(engine: Engine, capsys: Capture) -> None:
+def test_interruption_is_one_line(engine: Engine, capsys: Capture) -> None:
     engine.behaviour["a.tflite"] = fails(KeyboardInterrupt())
     assert main(["check", "a.tflite"]) == 130
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "")
+    assert (captured.out, captured.err) == ("", "mcuprof: error: interrupted\n")
 
 
 def test_the_model_is_never_overwritten(engine: Engine, capsys: Capture, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_markdown(capsys: Capture, tmp_path: Path) -> None:
     assert main(["fit", MOBILENET, "-f", "markdown", "-o", str(path)]) == 0
     assert capsys.readouterr().out == ""
     rows = [row for row in path.read_text().splitlines() if row.startswith("|")]
-    assert {row.count("|") for row in rows} == {5, 8}
+    assert {row.count("|") for row in rows} == {6, 8}
 
 
 def test_parts_add_what_has_no_device_file(capsys: Capture) -> None:
@@ -77,6 +77,7 @@ def test_parts_add_what_has_no_device_file(capsys: Capture) -> None:
         ([MOBILENET, "--core", "xtensa", "--kernels", "cmsis-nn"], 2),
         ([MOBILENET, "--kernels", "nothing"], 2),
         ([MOBILENET, "--min-ram", "x"], 2),
+        ([MOBILENET, "--vendor", ""], 2),
         (["no-such-file.tflite"], 3),
         ([], 2),
     ],
@@ -90,3 +91,43 @@ def test_errors_are_one_line(capsys: Capture, arguments: list[str], code: int) -
 def test_a_model_that_fits_nowhere_fails(capsys: Capture) -> None:
     assert main(["fit", MOBILENET, "--core", "m0", "--vendor", "ST", "--reserve-ram", "1M"]) == 1
     assert capsys.readouterr().out.startswith("FITS NOWHERE")
+
+
+def test_the_model_is_never_written_over(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(Path(DS_CNN).read_bytes())
+    assert main(["fit", str(path), "--core", "m0", "-o", str(path)]) == 2
+    assert "is the model itself" in capsys.readouterr().err
+    assert path.read_bytes() == Path(DS_CNN).read_bytes()
+
+
+def test_a_model_named_twice_is_judged_once(capsys: Capture) -> None:
+    assert main(["fit", DS_CNN, DS_CNN, "--core", "m33"]) == 0
+    assert capsys.readouterr().out.count("FITS on ") == 1
+
+
+def test_the_core_filter_is_about_the_core_that_is_judged(capsys: Capture) -> None:
+    """An STM32WL55JC has a Cortex-M0+ beside its Cortex-M4."""
+    assert main(["fit", DS_CNN, "--core", "m0plus", "--all"]) == 0
+    out = capsys.readouterr().out
+    assert "rp2040" in out and "stm32wl55jc" not in out
+
+
+def test_devices_that_are_too_slow_are_misses_too(capsys: Capture) -> None:
+    """Nearest first by the share that they are over: the band's upper end against the budget."""
+    assert main(["fit", DS_CNN, "--core", "m4", "--vendor", "ST", "--latency", "100ms", "--all", "-f", "json"]) == 0
+    devices = json.loads(capsys.readouterr().out)["models"][0]["devices"]
+    slow = [each for each in devices if each["over_ms"]]
+    assert len(slow) > 5
+    assert all(each["over_ms"] == pytest.approx(each["high_ms"] - 100) for each in slow)
+    assert main(["fit", DS_CNN, "--core", "m4", "--vendor", "ST", "--latency", "100ms", "--all"]) == 0
+    section = capsys.readouterr().out.split("Nearest misses (")[1].split("\n\n")[0].splitlines()[1:]
+    assert section[0].split()[-3:] == ["too", "slow", "by"]
+    listed = [row.split()[0] for row in section[1:]]
+    by_name = {each["device"]: each for each in devices}
+    over = [max(by_name[name]["over_ms"] / 100, _lack(by_name[name])) for name in listed]
+    assert over == sorted(over) and {each["device"] for each in slow} <= set(listed)
+
+
+def _lack(each: dict[str, float]) -> float:
+    return max(each["lacks_ram_bytes"] / each["ram_bytes"], each["lacks_flash_bytes"] / (each["flash_bytes"] or 1))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
+from itertools import pairwise
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from mcuprof.cli import main
+from mcuprof.document import json_schema
 from mcuprof.readers import read
 from mcuprof.runtimes import tflm
 from tests.corpus import model, needs_shared
@@ -104,10 +109,44 @@ def test_models_that_cannot_be_split(
 def test_analyze_shows_the_front(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", str(DS_CNN), "--split"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("Split into stripes"))
+    start = next(number for number, line in enumerate(lines) if line.startswith("Split (mcuprof plan --split)"))
     assert "arena" in lines[start + 1] and "as it is" in lines[start + 2]
 
 
-def test_the_front_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["analyze", str(DS_CNN), "--split", "-f", "json"]) == 2
-    assert "--split is shown as text" in capsys.readouterr().err
+def test_the_document_holds_the_front_and_shows_it_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(RESNET), "--split", "-f", "json"]) == 0
+    data = capsys.readouterr().out
+    document = json.loads(data)
+    jsonschema.Draft202012Validator(json_schema()).validate(document)
+    points = document["results"][0]["split"]["points"]
+    today = tflm.arena(read(RESNET), library="reference", core=None).min_arena_bytes
+    assert points[0]["arena_bytes"] <= today and points[0]["regions"] == []
+    assert all(one["arena_bytes"] > other["arena_bytes"] for one, other in pairwise(points))
+    assert all(one["work"] < other["work"] for one, other in pairwise(points))
+    stored = tmp_path / "stored.json"
+    stored.write_text(data)
+    assert main(["report", str(stored)]) == 0
+    assert f"{points[-1]['arena_bytes']:,} B" in capsys.readouterr().out
+
+
+def test_without_asking_there_is_no_front(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(DS_CNN), "-f", "json"]) == 0
+    assert "split" not in json.loads(capsys.readouterr().out)["results"][0]
+
+
+@needs_shared
+def test_what_cannot_be_split_is_analysed_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyze", str(model("drv_resnet8_qdq_s8_sym").path), "--split"]) == 3
+    captured = capsys.readouterr()
+    assert "Model and target" in captured.out and "only .tflite models are split" in captured.err
+
+
+def test_files_packed_behind_the_model_are_not_lost(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = tmp_path / "packed.tflite"
+    packed.write_bytes(RESNET.read_bytes())
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("labels.txt", "cat\n")
+    assert "packed behind the model" in fails([str(packed), "-o", str(out)], capsys, 3)
+    assert not out.exists()

@@ -69,6 +69,8 @@ def test_operators_without_a_kernel_are_named_with_their_index(capsys: Capture) 
     assert main(["verify", str(model("tflm_audio_preprocessor_float").path)]) == 1
     out = capsys.readouterr().out
     assert "operator 0, CUSTOM:SignalWindow" in out
+    assert "CUSTOM:SignalFilterBankLog" in out
+    assert "plan     not executed: 9 operators have no kernel" in out
     assert "VERIFIED" in out
 
 
@@ -96,3 +98,80 @@ def test_sets_that_do_not_match(tmp_path: Path, capsys: Capture) -> None:
     np.save(tmp_path / "out.npy", np.zeros((1, 10), np.int8))
     assert main(["verify", DIGITS, "--expected", str(tmp_path / "out.npy")]) == 2
     assert "1 sets of outputs for 0 sets" in capsys.readouterr().err
+
+
+def test_nan_in_a_float_input_is_one_line(tmp_path: Path, capsys: Capture) -> None:
+    path = str(SAMPLES / "digits_qdq.onnx")
+    graph = load(path)
+    tensor = graph.tensors[graph.inputs[0]]
+    values = np.zeros(tensor.shape, np.float32)
+    values.flat[3] = np.nan
+    np.save(tmp_path / "in.npy", values)
+    assert main(["verify", path, "--inputs", str(tmp_path / "in.npy")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "holds NaN or infinity" in err
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "operator", "reason"),
+    [
+        ("bad_no_quant_params", (1, "DEPTHWISE_CONV_2D"), "no usable scale"),
+        ("bad_scale_neg", (1, "DEPTHWISE_CONV_2D"), "no usable scale"),
+        ("bad_scale_nan", (1, "DEPTHWISE_CONV_2D"), "no usable scale"),
+        ("bad_scale_zero", (1, "DEPTHWISE_CONV_2D"), "a scale of 0"),
+        ("node_convtranspose_autopad_same", (0, "TRANSPOSE_CONV"), "weights that are computed"),
+    ],
+)
+def test_what_cannot_be_executed_is_named_and_the_rest_reported(
+    name: str, operator: tuple[int, str], reason: str, capsys: Capture
+) -> None:
+    assert main(["verify", str(model(name).path), "--count", "1", "-f", "json"]) == 1
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    first = document["missing"][0]
+    assert (first["operator_index"], first["operator"]) == operator
+    assert reason in first["reason"]
+    assert not document["plan"]["executed"]
+    assert err == ""
+
+
+def test_what_comes_before_an_operator_without_a_kernel_is_still_compared() -> None:
+    """The name of the second operator's kind is one that nobody knows; the first is compared with what it must give."""
+    from dataclasses import replace
+
+    from mcuprof.runner.verify import verify
+
+    graph = load(DIGITS)
+    ops = (graph.ops[0], replace(graph.ops[1], kind="NOVELTY"), *graph.ops[2:])
+    image = np.ones((1, 8, 8, 1), np.int8)
+    right = run(graph, image).tensors
+    first = graph.ops[0].outputs[0]
+    given = [{graph.inputs[0]: image}]
+    found = verify(replace(graph, ops=ops), inputs=given, expected=[{first: right[first]}])
+    assert [(index, kind) for index, kind, _ in found.missing] == [(1, "NOVELTY")]
+    assert [entry.tensor for entry in found.against] == [first]
+
+
+@needs_shared
+def test_an_output_that_nobody_computes_is_one_line(capsys: Capture) -> None:
+    assert main(["verify", str(model("bad_no_operators").path), "--count", "1"]) == 3
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "is never computed" in err
+
+
+@needs_shared
+def test_nested_branches_equal_onnxruntime(capsys: Capture) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    path = str(model("bad_o_deep_if_25").path)
+    assert main(["verify", path, "--count", "2", "--against", "onnxruntime"]) == 0
+    assert "1 tensors on 2 inputs equal with onnxruntime" in capsys.readouterr().out
+
+
+def test_run_keeps_every_tensor_unless_told_otherwise() -> None:
+    graph = load(DIGITS)
+    image = np.zeros((1, 8, 8, 1), np.int8)
+    assert set(run(graph, image).tensors) >= set(graph.producer)
+    assert set(run(graph, image, keep="outputs").tensors) == set(graph.outputs)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mcuprof.analysis import Options, analyze
+from mcuprof.cost_document import Arithmetic
 from mcuprof.costs.arithmetic import arithmetic
-from mcuprof.document import Arithmetic, Npu
+from mcuprof.document import Npu
 from mcuprof.graph import DType, Graph
 from mcuprof.hardware import load_device
 from mcuprof.readers import read

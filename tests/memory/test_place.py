@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcuprof.errors import UsageError
-from mcuprof.memory import Placement, place
+from mcuprof.memory import Placement, layout, place
 from mcuprof.memory.exact import improve
-from mcuprof.memory.greedy import best_greedy
+from mcuprof.memory.greedy import best_greedy, portfolio
 from mcuprof.memory.layout import build_layout
 from tests.corpus import DATA, needs_shared
 from tests.memory.brute import least_arena
@@ -34,6 +34,27 @@ def faults(buffers: Buffers, placed: Placement, below: dict[tuple[int, int], int
             if not (apart or over or under):
                 found.append((one, other))
     return found
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_crowd_is_placed_as_by_the_constraints_of_all_pairs(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    alignment, span = rng.choice((1, 4, 16)), rng.randrange(1, 40)
+    firsts = [rng.randrange(span) for _ in range(rng.randrange(1, 40))]
+    buffers = [(t, min(span, t + rng.choice((0, 1, 3, 40))), alignment * rng.randrange(1, 40)) for t in firsts]
+    pairs = [(rng.randrange(len(buffers)), rng.randrange(len(buffers))) for _ in range(rng.choice((0, 0, 1, 5, 30)))]
+    below = {(one, two): rng.randrange(-40, 300) for one, two in pairs if one != two}
+    by_pairs, by_arrays = (build_layout(buffers, below, (), alignment) for _ in range(2))
+    monkeypatch.setattr(layout, "CROWD", 10**9)
+    expected = [offsets.tolist() for offsets in portfolio(by_pairs)]
+    facts = by_pairs.crowded, by_pairs.grain, by_pairs.simple
+    monkeypatch.setattr(layout, "CROWD", -1)
+    found = [offsets.tolist() for offsets in portfolio(by_arrays)]
+    assert (False, *(by_arrays.grain, by_arrays.simple)) == facts
+    assert by_arrays.crowded
+    if not by_arrays.partners:  # upside down is the same then, and left out
+        expected = expected[::2]
+    assert found == expected
 
 
 def random_case(seed: int) -> tuple[Buffers, dict[tuple[int, int], int]]:

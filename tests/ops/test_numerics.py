@@ -69,6 +69,19 @@ def test_rescaler_is_the_transcription(
     assert run(np.array(values, np.int64)).tolist() == expected
 
 
+@given(st.lists(st.floats(1e-7, 0.9), min_size=1, max_size=8), st.integers(0, 2**32), st.integers(1, 2**22))
+def test_rescaler_of_channels_is_the_transcription_of_each(reals: list[float], seed: int, bound: int) -> None:
+    values = np.random.default_rng(seed).integers(-bound, bound + 1, (20, len(reals)))
+    values[0], values[1] = -bound, bound
+    run = rescaler(Graph("", (), (), (), ()), reals, Target(3, -128, 127, np.dtype(np.int8)), float(bound))
+    pairs = [numerics.quantize_multiplier(real) for real in reals]
+    expected = [
+        [min(max(slow.mbqm(int(value), *pair) + 3, -128), 127) for value, pair in zip(row, pairs, strict=True)]
+        for row in values
+    ]
+    assert run(values).tolist() == expected
+
+
 @given(st.floats(1e-9, 1e6))
 def test_quantize_multiplier_keeps_31_bits(real: float) -> None:
     q, shift = numerics.quantize_multiplier(real)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcuprof.document import Finding, Report, Result, Verdict, Where, decode, encode
+from mcuprof.cost_document import Energy, Exit, Exits
+from mcuprof.document import Finding, Npu, NpuOperator, Report, Result, Verdict, Where, decode, encode
 from mcuprof.report import render
 from mcuprof.report.html.layers import _letter
 from mcuprof.report.html.markup import Markup, percentage, tag
@@ -76,10 +77,38 @@ def named(name: str) -> Report:
         flash=replace(result.flash, items=tuple(replace(item, name=name, basis=name) for item in result.flash.items)),
         latency=replace(latency, operators=costs),
         verdict=Verdict(False, (Finding("M101", "error", name, name),)),
+        npu=replace(NPU, accelerator=name, basis=name, doubts=(name,), traffic={name: 1}),
+        energy=(Energy(name, 1.0, 0.5, 2.0, name),),
+        exits=replace(EXITS, exits=tuple(replace(each, output=name) for each in EXITS.exits), basis=name),
     )
     return report(result, result)
 
 
+# 60 of 100 k cycles are 60 %; operator 1 stays on the core
+NPU = Npu(
+    *("ethos-u55-128", "System, Mode", 400_000_000, 100_000, 0.25, None, None, 1.5, 20_480, 30_000),
+    traffic={"sram": 4_096},
+    basis="modelled",
+    operators=(
+        NpuOperator(0, "CONV_2D", "npu", 60_000, None, "modelled", "compute"),
+        NpuOperator(1, "CUSTOM", "host", 9_000, None, "no kernel"),
+        NpuOperator(2, "FULLY_CONNECTED", "npu", 40_000, None, "modelled", "memory"),
+    ),
+)
+# A quarter at 4 ms, the rest at 2 ms: 2.5 ms
+EXITS = Exits(
+    exits=(
+        Exit("early", 0.75, 3, 1_000, None, 2_000, 2.0, 1.0, 4.0),
+        Exit("late", 0.25, 9, 3_000, None, 4_000, 4.0, 2.0, 8.0),
+    ),
+    macs=1_500.0,
+    instructions=None,
+    cycles=2_500.0,
+    ms=2.5,
+    low_ms=1.25,
+    high_ms=5.0,
+    basis="operators that an exit needs",
+)
 PLAIN = named("plain")
 PAGE = Outline(render(PLAIN, "html")).elements
 DRAWING = [element.tag for element in ElementTree.fromstring(render(PLAIN, "svg")).iter()]
@@ -131,6 +160,24 @@ def test_the_page_says_what_the_document_says() -> None:
     assert "80.0 %" in words
     # The strategy's arena ends 73,728 - 36,896 bytes lower.
     assert any("36,832 B (36.0 KiB) less than the shown plan" in value for value in page.values)
+
+
+def test_the_page_says_where_operators_lie_under_the_roofline() -> None:
+    page = Outline(render(report(detailed(RESULT)), "html"))
+    words = " ".join(page.words)
+    assert "463 M bit operations an inference: int8 x int8 93.9 %, int8 x int4 6.08 % of the MACs." in words
+    assert "Arm Cortex-M4: 2" in words and "Whether memory limits an operator is not said: no bandwidth data" in words
+    assert "1 CONV_2D: 60 MACs a byte, 0.375 MACs a cycle" in words
+    assert "limited by" not in words
+
+
+def test_the_page_has_npu_energy_and_early_exits() -> None:
+    energy = (Energy("1.8 V", 323.0, 290.0, 360.0, "measured power"),)
+    words = " ".join(Outline(render(report(replace(RESULT, npu=NPU, energy=energy, exits=EXITS)), "html")).words)
+    assert "On the accelerator (ethos-u55-128)" in words and "0.25 ms at 400 MHz" in words
+    assert "2 of 3" in words and "host 1.50 ms more" in words and "60.0 %" in words
+    assert "energy, 1.8 V" in words and "323 \u00b5J" in words and "290 \u00b5J to 360 \u00b5J" in words
+    assert "on average" in words and "2.50 ms" in words
 
 
 def test_without_data_the_page_says_so() -> None:

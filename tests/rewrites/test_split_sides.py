@@ -71,3 +71,36 @@ def _ordered(case: list[object]) -> tuple[Graph, Option, Outline]:
     graph, option, outline = case
     assert isinstance(graph, Graph) and isinstance(option, Option) and isinstance(outline, Outline)
     return graph, option, outline
+
+
+def enlarging(seed: int) -> Graph:
+    """A small image made larger by copying neighbours, by a power of two, and convolved."""
+    net = ImageNetwork(seed)
+    first = net.image()
+    x = net.conv(first, same=True)
+    for _ in range(int(net.rng.integers(1, 3))):
+        _, h, w, c = net.shape(x)
+        up, across = int(2 ** net.rng.integers(1, 3)), int(net.rng.integers(1, 3))
+        size = net.constant([up * h, across * w])
+        centers = bool(net.rng.random() < 0.5)
+        options = {"align_corners": False, "half_pixel_centers": centers}
+        x = net.op("RESIZE_NEAREST_NEIGHBOR", [x, size], (1, up * h, across * w, c), like=x, **options)
+        x = net.conv(x)
+        if min(net.shape(x)[1:3]) < 3:
+            break
+    return Graph(f"enlarged{seed}", tuple(net.tensors), tuple(net.ops), (first,), (x,), Origin("tflite"))
+
+
+def test_enlarged_images_change_no_value() -> None:
+    wrong, tried = [], 0
+    for seed in range(25):
+        graph = enlarging(seed)
+        outline, rng = Outline(graph), random.Random(seed)
+        resize = next(index for index, op in enumerate(graph.ops) if op.kind == "RESIZE_NEAREST_NEIGHBOR")
+        around = [region for region in regions(outline) if region.first <= resize <= region.last]
+        rng.shuffle(around)
+        every = [o for region in around[:2] for o in options(outline, region, tariff(graph), finest=16, every=True)]
+        if every:
+            tried += 1
+            wrong += [seed] if differing(graph, rng.choice(every), outline, seed)[0] else []
+    assert wrong == [] and tried >= 20

@@ -113,4 +113,4 @@ def _mutant(net: Graph, plan: MemoryPlan, kind: str, order: Sequence[int], offse
         spans.append(None if offset is None else (first, len(order) - 1 if tensor in net.outputs else last))
     reach = max(at + net.tensors[tensor].nbytes for tensor, at in enumerate(offsets) if at is not None)
     reach = max([reach, *(offset + size for blocks in plan.scratch for offset, size in blocks)])
-    return Mutant(kind, tuple(order), tuple(offsets), tuple(spans), plan.scratch, plan.strategy, reach)
+    return Mutant(kind, tuple(order), tuple(offsets), tuple(spans), plan.scratch, plan.strategy, reach, plan.views)

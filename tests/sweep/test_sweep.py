@@ -225,6 +225,32 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(capsys.readouterr().out.splitlines()) > 2
 
 
+def test_a_narrow_terminal_cuts_no_numbers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [
+        "sweep",
+        *map(str, FILES[:2]),
+        "-d",
+        "nucleo-l4r5zi",
+        "-d",
+        "pico",
+        "--order",
+        "as-is",
+        "--order",
+        "optimal",
+    ]
+    found = []
+    for width in ("40", "80"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert main([*words, "-j", "1"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= int(width)
+        rows = [line.split() for line in lines if " fits " in line]
+        found.append([row[row.index("fits") : row.index("fits") + 3] for row in rows])
+        assert not any("…" in word for row in rows for word in row[row.index("fits") :])
+    assert found[0] == found[1]
+    assert len(found[0]) == 8
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mcuprof.cost_document import Bound
 from mcuprof.costs.laws import NoData
 from mcuprof.costs.npu import footprint
 from mcuprof.costs.npu.lower import lower
@@ -11,7 +12,6 @@ from mcuprof.costs.npu.machine import Machine
 from mcuprof.costs.npu.schedule import Scheduler, Step
 from mcuprof.costs.npu.sheet import Unmodelled
 from mcuprof.costs.npu.weights import Coder
-from mcuprof.document import Bound
 from mcuprof.graph import Graph
 
 

@@ -57,8 +57,10 @@ class Machine:
         return parse_size(text) if text else 0
 
 
-def machine(chip: EthosU, system: str | None = None, mode: str | None = None) -> Machine:
+def machine(chip: EthosU, system: str | None = None, mode: str | None = None, clock_hz: int | None = None) -> Machine:
     """The NPU in a named system and memory mode; those of its generation in a microcontroller where none is named.
+
+    Another clock than the system's leaves the memories as many of its cycles as they were.
 
     Raises KeyError for a name that `npu/systems.toml` does not hold.
     """
@@ -88,7 +90,7 @@ def machine(chip: EthosU, system: str | None = None, mode: str | None = None) ->
         chip,
         system,
         mode,
-        parse_clock_hz(around.clock),
+        clock_hz or parse_clock_hz(around.clock),
         memories["sram"],
         weights,
         ports[places.maps],

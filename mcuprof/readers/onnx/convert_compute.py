@@ -296,8 +296,8 @@ COMPUTE: Table = {
     "Elu": _elu,
     "Gelu": lambda node, net: Call("GELU", [need(node, 0)], {"approximate": node.text("approximate") == "tanh"}),
     "Where": renamed("SELECT_V2"),
-    "QuantizeLinear": renamed("QUANTIZE"),
-    "DequantizeLinear": renamed("DEQUANTIZE"),
+    "QuantizeLinear": renamed("QUANTIZE", "axis"),
+    "DequantizeLinear": renamed("DEQUANTIZE", "axis"),
     **{name: first_input(kind) for name, kind in _UNARY.items()},
     **{name: _binary(kind) for name, kind in _BINARY.items()},
 }

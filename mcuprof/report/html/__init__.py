@@ -12,9 +12,11 @@ from importlib.resources import files
 
 from mcuprof.document import Report, Result, Tool
 from mcuprof.report.html.bill import flash
+from mcuprof.report.html.exits import exits
 from mcuprof.report.html.layers import layers
 from mcuprof.report.html.markup import Markup, tag
 from mcuprof.report.html.memory import composition, spread, timeline
+from mcuprof.report.html.npu import npu
 from mcuprof.report.html.overview import findings, meters, model, summary, verdict
 from mcuprof.report.html.roofline import roofline
 from mcuprof.report.page import Page
@@ -79,6 +81,8 @@ def _article(key: str, result: Result, several: bool) -> Markup:
         spread(result),
         layers(result),
         roofline(result),
+        exits(result),
+        npu(result),
         flash(result),
         model(result),
     )

@@ -11,6 +11,7 @@ from mcuprof.report.html.markup import Markup, join, tag
 from mcuprof.report.html.parts import Cell, Column, bar, facts, section, table
 from mcuprof.report.labels import target_name
 from mcuprof.report.pieces import (
+    energy_words,
     judged,
     latency_words,
     occupied,
@@ -18,7 +19,7 @@ from mcuprof.report.pieces import (
     sorted_findings,
     verdict_word,
 )
-from mcuprof.units import format_bytes, format_count, format_ms, format_size
+from mcuprof.units import format_bytes, format_count, format_ms, format_size, format_uj
 
 _SEVERITY = {"error": "bad", "warning": "warn", "note": "dim"}
 
@@ -66,6 +67,7 @@ def meters(result: Result) -> Markup:
     else:
         cards.append(_meter("flash", 0, flash.total_bytes, flash.capacity_bytes, prefix))
     cards.append(_latency(result))
+    cards += _energy(result)
     plan = Markup()
     if (memory.order, memory.in_place) != ("as-is", "none"):
         words = f"With order {memory.order} and in-place {memory.in_place}, as mcuprof plan writes it."
@@ -167,6 +169,24 @@ def _latency(result: Result) -> Markup:
         words, basis = latency_words(latency, result.latency_reason)
         return _card("latency", "no data", words.removeprefix("no data").lstrip(":; "), basis=basis)
     return _card("latency", format_ms(latency.ms), _band(latency), _band_bar(latency), latency.basis)
+
+
+def _energy(result: Result) -> list[Markup]:
+    """A card a supply; one with the reason where nothing was measured, none where the document does not say."""
+    found = result.energy
+    if isinstance(found, msgspec.UnsetType) or not found:
+        words, _ = energy_words(result)
+        return [_card("energy", "no data", words.removeprefix("no data: "))] if words else []
+    return [
+        _card(
+            f"energy, {one.supply}",
+            format_uj(one.uj),
+            f"{format_uj(one.low_uj)} to {format_uj(one.high_uj)}",
+            bar(("none", one.low_uj), ("band", one.high_uj - one.low_uj), whole=one.high_uj * 1.15, mark=one.uj),
+            one.basis,
+        )
+        for one in found
+    ]
 
 
 def _band(latency: Latency) -> str:

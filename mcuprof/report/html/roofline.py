@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mcuprof.document import Arithmetic, OperatorWork, Result
+from mcuprof.cost_document import Arithmetic, OperatorWork
+from mcuprof.document import Result
 from mcuprof.report.html.loglog import Frame, Guide, Point, drawable, plot
 from mcuprof.report.html.markup import Markup, join, tag
 from mcuprof.report.html.parts import MAX_ROWS, Cell, Column, section, table

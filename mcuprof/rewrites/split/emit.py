@@ -252,6 +252,8 @@ class _Stripe:
             op = replace(op, attributes={**op.attributes, "pads": (top, left, bottom, right)})
         elif rule.pad is not None:
             inputs[1] = self.paddings(index, rule, held)
+        if rule.up > 1:
+            inputs[1] = emitter.constant((rule.up * (held[1] - held[0]), emitter.source.output(op).shape[2]), (2,))
         output = op.outputs[0]
         start, stop = self.rows(stripes.extent[output])
         spec = emitter.source.tensors[output]

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from mcuprof.errors import PlanError
 from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.ops import row_rule
@@ -92,7 +94,10 @@ class _Proof:
         (here,), (there,) = op.outputs, source.outputs
         if not _same_but_rows(self.new.tensors[here], self.old.tensors[there]):
             raise PlanError(f"operator {index} ({op.kind}) makes a tensor of another kind")
-        rows = self.padded(op, source) if op.kind in ("PAD", "PADV2") else self.windows(index, op, source)
+        if op.kind == "RESIZE_NEAREST_NEIGHBOR":
+            rows = self.enlarged(op, source)
+        else:
+            rows = self.padded(op, source) if op.kind in ("PAD", "PADV2") else self.windows(index, op, source)
         self.held[here] = there, rows
         self.shown += sum(row != NOTHING for row in rows)
 
@@ -143,6 +148,24 @@ class _Proof:
         full = before + height + after
         bottom = list(range(full - below, full)) if below == after and rows[-1] == height - 1 else [NOTHING] * below
         return [*top, *(row + before if row != NOTHING else NOTHING for row in rows), *bottom]
+
+    def enlarged(self, op: Op, source: Op) -> list[int]:
+        """Rows of a nearest neighbour: where the kernel takes all of them from, those of the original taken so."""
+        new, old = self.new, self.old
+        tensor, rows = self.held[op.inputs[0]]
+        for graph, resize in ((new, op), (old, source)):
+            if graph.input(resize, 1).array().tolist() != list(graph.output(resize).shape[1:3]):
+                raise PlanError("a RESIZE_NEAREST_NEIGHBOR makes another size than it says")
+        if tensor != source.inputs[0] or len(op.inputs) != len(source.inputs):
+            raise PlanError("a RESIZE_NEAREST_NEIGHBOR reads another tensor")
+        local, whole = _nearest(new, op), _nearest(old, source)
+        # Each row of the original's input is taken as one block of rows: stripes take blocks as a whole, in order.
+        found: list[int] = []
+        for place, row in enumerate(rows):
+            block = [number for number, taken in enumerate(whole) if taken == row]
+            made = [number for number, taken in enumerate(local) if taken == place]
+            found += block if len(block) == len(made) and made == sorted(made) else [NOTHING] * len(made)
+        return found if local == sorted(local) else [NOTHING] * len(local)
 
     def sliced(self, op: Op) -> Rows:
         x, out = self.new.input(op), self.new.output(op)
@@ -196,6 +219,15 @@ def _taps(graph: Graph, op: Op) -> list[list[int]]:
         ]
         for out in range(w.out_h)
     ]
+
+
+def _nearest(graph: Graph, op: Op) -> list[int]:
+    """Per output row the row it copies: TFLite's GetNearestNeighbor, in float32."""
+    size, count = graph.input(op).shape[1], graph.output(op).shape[1]
+    if op.integer("align_corners"):
+        raise PlanError("a RESIZE_NEAREST_NEIGHBOR that aligns corners does not work row by row")
+    scale, offset = np.float32(size / count), np.float32(0.5 if op.integer("half_pixel_centers") else 0.0)
+    return [min(int(np.floor((np.float32(row) + offset) * scale)), size - 1) for row in range(count)]
 
 
 def _unique(parts: Sequence[Sequence[int]], taps: Sequence[int], whole: Sequence[Sequence[int]]) -> int:

@@ -66,6 +66,8 @@ class Stripe:
 
 def needed(rule: Rows, out: Span) -> Span:
     """The input rows that the output rows `out` (not empty) read; never empty."""
+    if rule.up > 1:
+        return Span(out.start // rule.up, -(-out.stop // rule.up))
     if not rule.spatial:
         return out
     before = rule.before if rule.pad is None else rule.pad[0]
@@ -83,6 +85,8 @@ def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
     """
     if rule.pad is not None:
         return _padded(rule, given)
+    if rule.up > 1:
+        return Stripe(_enlarged(rule, given.extent), _enlarged(rule, given.valid)), given.extent.rows > 0
     here, right = given.extent, given.valid
     stride, span = rule.stride, rule.span
     rows = here.rows
@@ -104,6 +108,10 @@ def produced(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:
     high = np.where(right.stop == rule.in_rows, rule.out_rows, (right.stop - span + rule.before) // stride + 1)
     extent = Span(start, stop)
     return Stripe(extent, Span(low, high).within(extent)), good
+
+
+def _enlarged(rule: Rows, span: Span) -> Span:
+    return Span(span.start * rule.up, span.stop * rule.up)
 
 
 def _same(rule: Rows, given: Stripe) -> tuple[Stripe, Mask]:

@@ -18,7 +18,7 @@ from mcuprof.rewrites.split.regions import Outline, Region, regions
 
 COARSE, FINE = 16, 64  # rows of the grids
 MAX_STRIDE = 16  # beyond, a stripe's halo is as large as the image
-EFFORT = 600  # regions looked at
+EFFORT = 1000  # regions looked at
 PEAKS = 48  # different peaks asked for
 # Bytes of arena that one per cent more work may cost.
 PRICES = (0, 10, 40, 100, 200, 400, 800, 1600, 3200, 8000, 20000, 100000)

@@ -194,10 +194,16 @@ def _side_bytes(outline: Outline, region: Region, stripes: Stripes, side: int, u
 def _dying(
     outline: Outline, region: Region, stripes: Stripes, tensor: int, taken: Span, upward: bool
 ) -> tuple[Ints, Ints]:
-    """Bytes in use of an image from outside that later stripes read only: with what this one takes, and without."""
+    """Bytes in use of an image from outside that later stripes read only: with what this one takes, and without.
+
+    All of them where the last output says nothing of it, as when only an earlier output is made of it.
+    """
     height, row = outline.height(tensor), outline.row_bytes(tensor)
     last = region.outputs[-1]
     end = outline.height(last)
+    if tensor not in _needs(outline, region, {last: stripes.wanted[last]}):
+        everything = np.full_like(taken.start, height * row)
+        return everything, everything
     if upward:
         rest = stripes.wanted[last].start
         following = {last: Span(np.maximum(rest, 1) - 1, np.maximum(rest, 1))}

@@ -70,6 +70,14 @@ def walk(library: str, core: Core | None) -> Walk:
     return reference_walk
 
 
+def walk_named(name: str) -> Walk:
+    """`walk` for the rules whose `name` is this, as a stored plan has it; the reference order for every other name."""
+    for variant, text in _CMSIS.items():
+        if name == f"cmsis-nn, {text}":
+            return cmsis_nn_walk.walk(variant)  # type: ignore[arg-type]  # the keys are the variants
+    return walk("cmsis-nn", None) if name == "cmsis-nn" else reference_walk
+
+
 def _reference(graph: Graph, op: Op, position: int) -> int | None:
     rule = REFERENCE.get(op.kind)
     return rule(graph, op, position) if rule is not None else None
@@ -84,4 +92,4 @@ def _with_own(library: dict[str, Distance]) -> Distance:
     return distance
 
 
-__all__ = ["OverlapRules", "rules", "walk"]
+__all__ = ["OverlapRules", "rules", "walk", "walk_named"]
