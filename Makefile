@@ -19,9 +19,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
-# A few thousand mutated samples per format; `.venv/bin/python -m fuzz --help` for more.
+# A few thousand mutated samples per format, then as many guided by coverage where the extra `fuzz` is installed; `.venv/bin/python -m fuzz --help` for more.
 fuzz: $(VENV)/.oracles
 	$(BIN)/python -m fuzz
+	$(BIN)/python -m fuzz --coverage
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -23,10 +23,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--folder", type=Path, default=Path("fuzz/found"), help="where defects go")
     parser.add_argument("--replay", action="store_true", help="only input --first, with whatever it prints")
+    parser.add_argument("--coverage", action="store_true", help="guided by coverage (atheris)")
     options = parser.parse_args()
     forms = options.format or list(FORMATS)
     if options.replay:
         return _replay(forms[0], options.seed, options.first)
+    if options.coverage:
+        return max([_guided(form, options) for form in forms])
     return max(_campaign(form, options) for form in forms)
 
 
@@ -44,6 +47,20 @@ def _campaign(form: str, options: argparse.Namespace) -> int:
     for kind in sorted(set(tally) - {"inputs", "defects"}):
         sys.stdout.write(f"  {kind}: {tally[kind]:,}\n")
     return 1 if tally["defects"] else 0
+
+
+def _guided(form: str, options: argparse.Namespace) -> int:
+    """In a process of its own, since atheris ends the one that it runs in."""
+    from fuzz import coverage
+
+    if not coverage.available():
+        sys.stdout.write("not guided by coverage: atheris is not installed (pip install 'mcuprof[fuzz]')\n")
+        return 0
+    child = os.fork()
+    if child == 0:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        coverage.run(form, options.seed, options.count, options.folder)
+    return 1 if os.waitpid(child, 0)[1] else 0
 
 
 def _replay(form: str, seed: int, number: int) -> int:

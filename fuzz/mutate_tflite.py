@@ -38,7 +38,7 @@ def mutate(seed: bytes, random: Random) -> bytes:
     return bytes(data)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=24)
 def _sites(seed: bytes) -> dict[str, tuple[Site, ...]]:
     found: dict[str, list[Site]] = {}
     for site in sites(seed):

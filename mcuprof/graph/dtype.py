@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 
 
 class DType(Enum):
@@ -31,7 +32,7 @@ class DType(Enum):
     RESOURCE = "resource"
     VARIANT = "variant"
 
-    @property
+    @cached_property  # the hash of a member costs more than its width
     def bits(self) -> int:
         """Width of one element in bits: 4 for int4, 0 for string, resource and variant."""
         return _BITS[self]

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from mcuprof.graph import Graph
-from mcuprof.memory.check_bound import bound_errors, footprints
+from mcuprof.memory.check_bound import Keeping, bound_errors, footprints
 from mcuprof.memory.facts import Facts
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.replay import replay
@@ -62,9 +62,10 @@ def check(
         found.append(
             Violation("offset", f"the arena is given as {plan.arena_bytes} bytes, the blocks reach to {reach}")
         )
-    if list(plan.footprints) != footprints(facts):
+    keeping = Keeping(facts)
+    if list(plan.footprints) != footprints(keeping):
         found.append(Violation("bound", "the footprints are not those of the order"))
-    return found + [Violation("bound", message) for message in bound_errors(facts)]
+    return found + [Violation("bound", message) for message in bound_errors(keeping)]
 
 
 def _order(facts: Facts) -> Iterator[Violation]:

@@ -19,9 +19,9 @@ REPLAYED = 5_000
 _MANY_SOURCES = 3
 
 
-def footprints(facts: Facts) -> list[int]:
+def footprints(keeping: Keeping) -> list[int]:
     """Least bytes in use at each position of the plan's order, from the families' lifetimes."""
-    keeping = _Keeping(facts)
+    facts = keeping.facts
     final = len(facts.plan.order) - 1
     change = [0] * (final + 2)
     dying: dict[int, list[Family]] = {}
@@ -43,10 +43,9 @@ def footprints(facts: Facts) -> list[int]:
     return found
 
 
-def bound_errors(facts: Facts) -> Iterator[str]:
+def bound_errors(keeping: Keeping) -> Iterator[str]:
     """What is wrong with the plan's lower bound, its proof and its witness."""
-    plan = facts.plan
-    keeping = _Keeping(facts)
+    facts, plan = keeping.facts, keeping.facts.plan
     if not 0 <= plan.lower_bound_bytes <= plan.arena_bytes:
         yield f"the lower bound is {plan.lower_bound_bytes} bytes, the arena {plan.arena_bytes}"
         return
@@ -65,7 +64,7 @@ def _by_peaks(facts: Facts) -> bool:
     return facts.plan.lower_bound_bytes <= max(facts.plan.footprints, default=0)
 
 
-class _Keeping:
+class Keeping:
     """Which bytes must be kept when, by sets of operators done."""
 
     def __init__(self, facts: Facts) -> None:
@@ -128,7 +127,7 @@ class _Keeping:
         return share if share.distance >= 0 else Share(share.mode, 0, share.scratch)
 
 
-def _shown_by_witness(facts: Facts, keeping: _Keeping) -> int:
+def _shown_by_witness(facts: Facts, keeping: Keeping) -> int:
     """What the witness shows: the bytes the caller writes, its operator's footprint in the order, or its least cut."""
     witness = facts.plan.witness
     if witness == -1:
@@ -140,7 +139,7 @@ def _shown_by_witness(facts: Facts, keeping: _Keeping) -> int:
     return _least_footprint(facts, keeping, witness)
 
 
-def _least_footprint(facts: Facts, keeping: _Keeping, number: int) -> int:
+def _least_footprint(facts: Facts, keeping: Keeping, number: int) -> int:
     before = {op: facts.before(op) for op in range(len(facts.graph.ops))}
     after: dict[int, set[int]] = {}
     for op, others in before.items():
@@ -171,7 +170,7 @@ def _closure(neighbours: dict[int, set[int]], start: set[int]) -> set[int]:
     return found
 
 
-def _least_kept(keeping: _Keeping, before: dict[int, set[int]], inside: set[int], outside: set[int]) -> int:
+def _least_kept(keeping: Keeping, before: dict[int, set[int]], inside: set[int], outside: set[int]) -> int:
     """Least bytes kept after any downset between `inside` and the complement of `outside`, by augmenting paths."""
     capacity: dict[object, dict[object, int]] = {}
     endless = 1 << 60
@@ -222,7 +221,7 @@ def _augmenting(capacity: dict[object, dict[object, int]]) -> list[tuple[object,
     return path
 
 
-def _replay(facts: Facts, keeping: _Keeping, bound: int) -> bool:
+def _replay(facts: Facts, keeping: Keeping, bound: int) -> bool:
     """Whether some order keeps every footprint below `bound`, as far as REPLAYED downsets can tell."""
     needs = [facts.before(op) for op in range(len(facts.graph.ops))]
     if keeping.loaded >= bound:

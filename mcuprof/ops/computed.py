@@ -38,6 +38,8 @@ def _with_constants(graph: Graph, op: Op, inputs: Inputs, positions: tuple[int, 
 def at_run_time(prepare: Prepare, graph: Graph, op: Op) -> Kernel:
     """A kernel that takes its quantization from its inputs. Raises NoKernel for operators without such inputs."""
     if op.source in ("QuantizeLinear", "DequantizeLinear"):
+        if not graph.input(op, 1).dtype.is_float:
+            raise NoKernel(f"a scale of type {graph.input(op, 1).dtype.value}")
         return _dequantize(graph, op) if op.source == "DequantizeLinear" else _quantize(graph, op)
     if op.source in ("ConvInteger", "MatMulInteger"):
         return _whole_sums(prepare, graph, op)

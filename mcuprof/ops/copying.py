@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from mcuprof.graph import Graph, Op, Shape
-from mcuprof.ops.operator import constant_integers, normalize_axis
+from mcuprof.ops.operator import ShapeUnknown, constant_integers, normalize_axis
 from mcuprof.ops.sharing import VIEWS
 
 
@@ -36,9 +36,12 @@ def copied(graph: Graph, op: Op, position: int) -> Copy | None:
     if source.dtype is not target.dtype or source.dtype.bits % 8:
         return None
     try:
-        return rule(graph, op, position)
-    except (LookupError, ValueError):
+        copy = rule(graph, op, position)
+    except (ShapeUnknown, LookupError, ValueError):
         return None
+    if copy is None or not 0 <= copy.source <= source.nbytes - copy.nbytes:
+        return None
+    return copy if 0 <= copy.target <= target.nbytes - copy.nbytes else None
 
 
 def _view(graph: Graph, op: Op, position: int) -> Copy | None:

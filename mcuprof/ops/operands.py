@@ -35,6 +35,11 @@ def check_operands(graph: Graph) -> None:
                     raise ModelError(f"operator {number} ({op.kind}) has no input {position}")
             if op.kind not in _WITHOUT_OUTPUT and op.outputs[:1] in ((), (ABSENT,)):
                 raise ModelError(f"operator {number} ({op.kind}) has no output")
+            scale = g.tensor(op, 1) if op.source == "DequantizeLinear" else None
+            if scale is not None and not scale.dtype.is_float:
+                raise ModelError(f"operator {number} ({op.kind}) has a scale of type {scale.dtype.value}")
+            if op.kind in ("READ_VARIABLE", "ASSIGN_VARIABLE") and g.input(op).dtype is not DType.RESOURCE:
+                raise ModelError(f"operator {number} ({op.kind}) has a {g.input(op).dtype.value} for a variable")
             if op.kind == "VAR_HANDLE" and g.output(op).dtype is not DType.RESOURCE:
                 # The kernel writes a handle of its own into the tensor, of which runtimes plan 4 bytes per element.
                 raise ModelError(f"operator {number} ({op.kind}) writes a {g.output(op).dtype.value}, not a resource")

@@ -77,7 +77,7 @@ def _parse(data: bytes, path: Path, input_shapes: dict[str, Shape], limits: Read
     else:
         from mcuprof.readers.onnx import read_onnx
 
-        graph = read_onnx(data, str(path), input_shapes)
+        graph = read_onnx(data, str(path), input_shapes, limits)
         form = "onnx"
     check_graph(graph, limits)
     check_operands(graph)

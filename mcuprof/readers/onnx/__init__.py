@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mcuprof.graph import Graph, Shape
+from mcuprof.limits import DEFAULT, ReadLimits
 from mcuprof.readers.onnx.emit import emit
 from mcuprof.readers.onnx.fuse import fuse
 from mcuprof.readers.onnx.load import build, parse
@@ -17,14 +18,15 @@ from mcuprof.readers.onnx.net import Net
 from mcuprof.readers.onnx.shapes import infer
 
 
-def read_onnx(data: bytes, path: str, input_shapes: Mapping[str, Shape]) -> Graph:
+def read_onnx(data: bytes, path: str, input_shapes: Mapping[str, Shape], limits: ReadLimits = DEFAULT) -> Graph:
     """The network in an ONNX file, QDQ and QOperator styles fused into integer operators.
 
     `path` is where the file came from (external data is looked up next to it; empty for none), `input_shapes` gives
-    shapes to inputs whose dimensions are open. Raises ModelError with one line (without the path).
+    shapes to inputs whose dimensions are open, `limits` bound what is read of external data. Raises ModelError with one
+    line (without the path).
     """
     model = parse(data)
-    net = build(model, path, input_shapes)
+    net = build(model, path, input_shapes, limits)
     infer(net)
     _fuse_all(net)
     return emit(net, model)

@@ -10,8 +10,9 @@ import numpy as np
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Shape, Tensor
+from mcuprof.limits import DEFAULT, ReadLimits
 from mcuprof.readers.onnx.net import ABSENT, Net, Node, constant_tensor
-from mcuprof.readers.onnx.tensors import decode, dtype_of, text
+from mcuprof.readers.onnx.tensors import External, decode, dtype_of, text
 
 MAX_DEPTH = 32  # of If, Loop and Scan bodies; protobuf itself stops near 33
 MAX_INLINED_NODES = 200_000
@@ -34,9 +35,9 @@ def parse(data: bytes) -> Any:
     return _inlined(model) if model.functions else model
 
 
-def build(model: Any, path: str, input_shapes: Mapping[str, Shape]) -> Net:
+def build(model: Any, path: str, input_shapes: Mapping[str, Shape], limits: ReadLimits = DEFAULT) -> Net:
     """The main graph as a linked, sorted `Net` whose inputs have shapes. Raises ModelError on whatever is broken."""
-    builder = _Builder(model, Path(path).parent if path else None)
+    builder = _Builder(model, External(Path(path).parent if path else None, limits))
     net = builder.net(model.graph, 0)
     if not net.outputs:
         raise ModelError("declares no outputs")
@@ -50,8 +51,8 @@ def build(model: Any, path: str, input_shapes: Mapping[str, Shape]) -> Net:
 
 
 class _Builder:
-    def __init__(self, model: Any, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, model: Any, external: External) -> None:
+        self.external = external
         self.notes: dict[str, bool] = {}
         self.dims: dict[str, int] = {}
         self.opsets = {_domain(text(entry.domain)): entry.version for entry in model.opset_import}
@@ -66,7 +67,7 @@ class _Builder:
             name = text(proto.name)
             if name in net.values:
                 raise ModelError(f"has two initializers named {name!r}")
-            net.set_value(decode(proto, name, self.folder, net.note))
+            net.set_value(decode(proto, name, self.external, net.note))
         net.inputs = [name for value in graph.input if (name := text(value.name)) not in net.values]
         net.outputs = [text(value.name) for value in graph.output]
         net.declared = {text(value.name): value.type for value in (*graph.value_info, *graph.input, *graph.output)}
@@ -105,7 +106,7 @@ class _Builder:
         if name in net.values:
             raise ModelError(f"writes the tensor {name!r} twice")
         if attribute.type == _TENSOR:
-            net.set_value(decode(attribute.t, name, self.folder, net.note))
+            net.set_value(decode(attribute.t, name, self.external, net.note))
         elif attribute.type in (_INT, _INTS):
             net.set_value(constant_tensor(name, np.array(_value(attribute), np.int64)))
         elif attribute.type in (_FLOAT, _FLOATS):

@@ -14,6 +14,7 @@ import numpy as np
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import DType, Tensor
+from mcuprof.limits import ReadLimits, check_limit
 from mcuprof.readers.onnx.net import MAX_ELEMENTS
 
 DTYPES: Mapping[int, DType] = {
@@ -65,11 +66,27 @@ def dtype_of(number: int, what: str) -> DType:
     return DTYPES[number]
 
 
-def decode(proto: Any, name: str, folder: Path | None, note: Callable[[str], None]) -> Tensor:
+class External:
+    """Where external data may lie, and how much of it a model may have: content is read into memory as a file is.
+
+    `folder` is None where nothing is read. The limit `file` holds for all external data together.
+    """
+
+    def __init__(self, folder: Path | None, limits: ReadLimits) -> None:
+        self.folder, self.limits = folder, limits
+        self.read = 0
+
+    def count(self, nbytes: int) -> None:
+        """Raises ModelError when these further bytes exceed the limit."""
+        self.read += nbytes
+        check_limit(self.limits, "file", self.read, f"has {self.read:,} bytes of external data")
+
+
+def decode(proto: Any, name: str, external: External, note: Callable[[str], None]) -> Tensor:
     """The constant in a TensorProto.
 
-    External data is read only from `folder` or below. A missing file leaves a constant without content, and a sentence
-    for the user. Raises ModelError when content and shape disagree, or the location leaves the folder.
+    External data is read only from its folder or below. A missing file leaves a constant without content, and a
+    sentence for the user. Raises ModelError when content and shape disagree, or the location leaves the folder.
     """
     what = f"constant {name!r}"
     dtype = dtype_of(proto.data_type, what)
@@ -80,7 +97,7 @@ def decode(proto: Any, name: str, folder: Path | None, note: Callable[[str], Non
         raise ModelError(f"{what} declares {dtype.nbytes(prod(shape)):,} bytes")
     expected = dtype.nbytes(prod(shape))
     if proto.data_location == EXTERNAL:
-        content = _external(proto, name, folder, expected)
+        content = _external(proto, name, external, expected)
         if content is None:
             note("weights in external data files are missing: sizes are exact, contents unknown")
             return Tensor(name, shape, dtype, data=memoryview(b""))
@@ -102,7 +119,8 @@ def _inline(proto: Any, dtype: DType) -> bytes:
     return values.astype(stored).tobytes() if len(values) else b""
 
 
-def _external(proto: Any, name: str, folder: Path | None, expected: int) -> bytes | None:
+def _external(proto: Any, name: str, external: External, expected: int) -> bytes | None:
+    folder = external.folder
     entries = {text(entry.key): text(entry.value) for entry in proto.external_data}
     location = entries.get("location", "")
     windows = PureWindowsPath(location)
@@ -122,6 +140,7 @@ def _external(proto: Any, name: str, folder: Path | None, expected: int) -> byte
             raise ModelError(f"constant {name!r} lies outside the model's folder ({location!r}): not read")
         if not file.is_file():
             return None
+        external.count(expected)
         with file.open("rb") as stream:
             stream.seek(offset)
             content: bytes = stream.read(expected)
