@@ -41,8 +41,6 @@ def run(arguments: list[str]) -> int:
                 lines += _split(page, job, job.limits)
                 continue
             is_onnx = job.graph.origin.format == "onnx"
-            if is_onnx and options.prune_dead:
-                raise UsageError("--prune-dead writes .tflite models only")
             outcome, pruned = (None, None) if is_onnx else _tflite(job)
             if is_onnx:
                 lines += plan_onnx.reordered(page, job, _bytes(job.model, job.graph))
@@ -80,7 +78,7 @@ def _parser() -> Parser:
         "--prune-dead",
         action=argparse.BooleanOptionalAction,
         help="remove what no output needs first, where every output stays equal (default: yes, but not with "
-        "--in-place-file, and not with --emit; --split always does)",
+        "--in-place-file, not with --emit, and for ONNX where integers are summed; --split always does)",
     )
     plan.add_argument("--force", action="store_true", help="replace a plan that the model carries")
     plan.add_argument("--strip", action="store_true", help="take the plan out again, and nothing else")
@@ -145,6 +143,7 @@ class Job:
     device: Device | None
     limits: Limits | None
     prune: bool
+    prune_floats: bool
 
     def say(self, message: str) -> None:
         """Progress, for those who asked."""
@@ -182,6 +181,7 @@ def _job(options: argparse.Namespace, model: str) -> Job:
         plan_split.limits_of(options),
         # What replaces the user's only copy keeps all that was in it, unless asked otherwise.
         not (options.emit or options.in_place_file) if options.prune_dead is None else options.prune_dead,
+        bool(options.prune_dead),
     )
 
 

@@ -6,6 +6,7 @@ No runtime for ONNX takes such a plan from the file, and TFLM cannot run it: no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def reordered(page: Page, job: Job, data: bytes, note: Sequence[Line] = ()) -> l
     from mcuprof.writers.listing import c_header, plan_json
     from mcuprof.writers.onnx import reordered
 
+    if not note:
+        job, data, note = _pruned(page, job, data)
     plan, steps = plan_onnx(job.graph, job.wishes, job.firmware, job.say)
     name = Path(job.model).name
     beside = ""
@@ -60,18 +63,41 @@ def split(page: Page, job: Job, data: bytes, limits: Limits) -> list[Line]:
     from mcuprof.planning.split_onnx import split_onnx
     from mcuprof.writers.listing import plan_json
 
+    job, data, note = _pruned(page, job, data)
     say = progress(job.model, job.verbose)
     try:
         found = split_onnx(job.graph, data, limits, say)
     finally:
         say("")
     if found.point is None:
-        return reordered(page, job, data, prose(page, "split", _nothing(found), limit=None))
+        return reordered(page, job, data, [*note, *prose(page, "split", _nothing(found), limit=None)])
     beside = ""
     if job.target is not None:
         text = plan_json(found.graph, found.plan, Path(job.model).name, job.firmware.library)
         beside = f"; plan in {Path(_write_both(job, found.data, text)).name}"
-    return [*plan_text.title(page, job), *_report(page, found), *plan_text.outcome(page, job, f"written{beside}")]
+    return [
+        *plan_text.title(page, job),
+        *note,
+        *_report(page, found),
+        *plan_text.outcome(page, job, f"written{beside}"),
+    ]
+
+
+def _pruned(page: Page, job: Job, data: bytes) -> tuple[Job, bytes, list[Line]]:
+    """The job and file without dead channels where that is wanted and possible, and what to say of it."""
+    from mcuprof.ops.floating import is_float_island
+    from mcuprof.planning.pruning_onnx import prune_onnx
+
+    if not job.prune:
+        return job, data, []
+    pruned, why = prune_onnx(job.graph, data, floats=job.prune_floats, say=job.say)
+    if pruned is None:
+        return job, data, prose(page, "pruned", why, limit=None) if why else []
+    proof = [row for step in pruned.steps for row in prose(page, "proof", step.text, limit=None)]
+    certain = not job.prune_floats or not any(is_float_island(op) for op in job.graph.ops)
+    equal = "every output equal" if certain else "every output equal on tested inputs; float sums may round otherwise"
+    went = prose(page, "pruned", plan_text.went(pruned, equal), limit=None)
+    return replace(job, graph=pruned.graph), pruned.data, [*went, *proof]
 
 
 def front(points: Sequence[Point]) -> SplitFront:

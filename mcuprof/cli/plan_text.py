@@ -29,7 +29,7 @@ def report(page: Page, job: Job, planned: Planned | None, pruned: Pruned | None 
             *outcome(page, job, "a copy"),
         ]
     before, after, plan = planned.before, planned.after, planned.plan
-    went = [] if pruned is None else prose(page, "pruned", _went(pruned), limit=None)
+    less = [] if pruned is None else prose(page, "pruned", went(pruned), limit=None)
     proof = [row for step in planned.steps for row in prose(page, "proof", step.text, limit=None)]
     if plan is None:
         text = "TFLM's own plan is as good as any found under these rules: nothing to change"
@@ -38,7 +38,7 @@ def report(page: Page, job: Job, planned: Planned | None, pruned: Pruned | None 
             size = f"{before.min_arena_bytes:,} B -> {size}"
         return [
             *title(page, job),
-            *went,
+            *less,
             *prose(page, "plan", text),
             *prose(page, "arena", size),
             *proof,
@@ -51,7 +51,7 @@ def report(page: Page, job: Job, planned: Planned | None, pruned: Pruned | None 
     order = "as in the file" if not planned.moved else f"{planned.moved} of {len(plan.order)} operators moved"
     return [
         *title(page, job),
-        *went,
+        *less,
         line(
             head("arena"),
             f"{before.min_arena_bytes:,} B -> ",
@@ -67,8 +67,8 @@ def report(page: Page, job: Job, planned: Planned | None, pruned: Pruned | None 
     ]
 
 
-def _went(pruned: Pruned) -> str:
-    """What the pruned model has less of; the file's operators and outputs are otherwise as before."""
+def went(pruned: Pruned, equal: str = "every output equal") -> str:
+    """What the pruned model has less of, and what is `equal`; the file's operators are otherwise as before."""
     counts = pruned.summary
     pairs = {
         "operators": counts.operators,
@@ -78,7 +78,7 @@ def _went(pruned: Pruned) -> str:
         "B of file": pruned.file_bytes,
     }
     less = [f"{was:,} -> {now:,} {name}" for name, (was, now) in pairs.items() if now != was]
-    return f"{', '.join(less)}; every output equal (--no-prune-dead keeps them)"
+    return f"{', '.join(less)}; {equal} (--no-prune-dead keeps them)"
 
 
 def _sharing(planned: Planned) -> str:

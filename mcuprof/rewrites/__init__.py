@@ -53,8 +53,12 @@ def simplify(graph: Graph) -> Graph:
 def prune(graph: Graph) -> tuple[Graph, Summary]:
     """`simplify`, and what it saved."""
     smaller = simplify(graph)
-    counts = zip(_counts(graph), _counts(smaller), strict=True)
-    return smaller, Summary(*counts)
+    return smaller, compared(graph, smaller)
+
+
+def compared(before: Graph, after: Graph) -> Summary:
+    """What `after` has less of than `before`."""
+    return Summary(*zip(_counts(before), _counts(after), strict=True))
 
 
 def _counts(graph: Graph) -> tuple[int, int, int, int, int, int]:
@@ -75,6 +79,7 @@ def _counts(graph: Graph) -> tuple[int, int, int, int, int, int]:
 __all__ = [
     "Summary",
     "cancel_pairs",
+    "compared",
     "fold_padding",
     "prune",
     "remove_dead_channels",

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mcuprof.graph import ABSENT, DType, Graph, Op, Quantization, Tensor
 from mcuprof.ops.activation import POINTWISE
 from mcuprof.ops.elementwise import ELEMENTWISE
+from mcuprof.ops.floating import is_float_island
 from mcuprof.ops.geometry import window
 from mcuprof.ops.interval import Intervals
 from mcuprof.ops.interval_products import filters
@@ -45,19 +46,36 @@ def remove_dead_channels(graph: Graph) -> Graph:
     """
     if is_onnx(graph) or sum(width(tensor) for tensor in graph.tensors if not tensor.is_constant) > MAX_CHANNELS:
         return graph
-    channels, readers, kept = _survey(graph)
+    channels, readers, kept = _survey(graph, intervals(graph))
     return graph if kept.all() else _without(graph, channels, readers, kept)
 
 
 def surviving_channels(graph: Graph) -> dict[int, Mask]:
     """Per computed tensor, which channels `remove_dead_channels` leaves: bool arrays over the last axis."""
-    channels, _, kept = _survey(graph)
+    channels, _, kept = _survey(graph, intervals(graph))
     return {index: kept[channels.of(index)] for index in graph.producer if not is_onnx(graph)}
 
 
-def _survey(graph: Graph) -> tuple[Channels, list[_Reader], Mask]:
+def dead_channels(graph: Graph, known: Intervals) -> tuple[dict[int, Mask], dict[int, Array]]:
+    """Which channels of each computed tensor can stay alone, and what the biases of operators, by index, then gain.
+
+    For graphs of any origin whose channels lie along the last axis; only tensors and operators that lose channels.
+    """
+    if sum(width(tensor) for tensor in graph.tensors if not tensor.is_constant) > MAX_CHANNELS:
+        return {}, {}
+    channels, readers, kept = _survey(graph, known)
+    masks = {index: kept[channels.of(index)] for index in graph.producer}
+    numbers = {id(op): index for index, op in enumerate(graph.ops)}
+    folded = {
+        numbers[id(reader.op)]: reader.folded(kept[reader.inputs])
+        for reader in readers
+        if not kept[reader.inputs].all()
+    }
+    return {index: mask for index, mask in masks.items() if not mask.all()}, folded
+
+
+def _survey(graph: Graph, known: Intervals) -> tuple[Channels, list[_Reader], Mask]:
     """Links, readers, and which channels stay."""
-    known = intervals(graph)
     channels = channels_of(graph)
     readers = [reader for op in graph.ops if (reader := _reader(graph, channels, known, op)) is not None]
     while True:
@@ -131,6 +149,8 @@ def _reader(graph: Graph, channels: Channels, known: Intervals, op: Op) -> _Read
     foldable = (low == high) & ((values == 0) | (not padded))
     if not _bias_holds(graph, op, weights * np.where(foldable, values, 0)[:, None]):
         foldable &= values == 0
+    if is_onnx(graph) and (is_float_island(op) or graph.tensor(op, 2) is None):
+        foldable &= values == 0  # a sum of floats would round elsewhere; its nodes may have no place for a bias
     connected = (parts != 0).any(axis=0)
     return _Reader(op, channels.of(op.inputs[0]), channels.of(op.outputs[0]), weights, connected, values, foldable)
 
