@@ -140,7 +140,10 @@ def _requantized(graph: Graph, op: Op, low: Array, high: Array, multiplier: Arra
     below = np.minimum(below, np.clip(np.ceil(low * multiplier - 0.5) + to.zero, to.low, to.high).astype(np.int64))
     above = np.maximum(above, np.clip(np.floor(high * multiplier + 0.5) + to.zero, to.low, to.high).astype(np.int64))
     if is_onnx(graph) and is_float_island(op):
-        # This runtime sums in floats, which may round the other way; a sum that does not vary still gives one result.
+        # This runtime sums in floats, which may round the other way; a sum that does not vary still gives one result,
+        # and so does one that lies outside of the output's range by more than that.
         varies = low < high
-        below, above = np.maximum(below - varies, to.low), np.minimum(above + varies, to.high)
+        lowest, highest = np.ceil(low * multiplier - 0.5) + to.zero - 1, np.floor(high * multiplier + 0.5) + to.zero + 1
+        below = np.where(varies, np.clip(lowest, to.low, to.high), below).astype(np.int64)
+        above = np.where(varies, np.clip(highest, to.low, to.high), above).astype(np.int64)
     return Interval(below, above)

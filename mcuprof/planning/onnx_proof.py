@@ -11,10 +11,10 @@ from typing import Protocol
 from mcuprof.errors import ModelError, PlanError, UsageError
 from mcuprof.graph import Graph
 from mcuprof.ops.kernel import Array
+from mcuprof.ops.narrowing import Kept
 from mcuprof.planning.proof import Say, Step
 from mcuprof.planning.pruning import survivors
 from mcuprof.readers import read
-from mcuprof.rewrites.dead_channels_nchw import Kept
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.oracles import open_oracle
 from mcuprof.runner.program import evaluate, prepare

@@ -9,13 +9,14 @@ import numpy as np
 
 from mcuprof.graph import Graph
 from mcuprof.ops.floating import is_float_island
+from mcuprof.ops.narrowing import channel_axis
 from mcuprof.planning.onnx_proof import alike
 from mcuprof.planning.proof import Say
 from mcuprof.planning.pruning import Pruned
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.readers.onnx.load import parse
 from mcuprof.rewrites import compared
-from mcuprof.rewrites.dead_channels_nchw import channel_axis, narrowing
+from mcuprof.rewrites.dead_channels_nchw import narrowing
 from mcuprof.writers.onnx_narrow import Narrower
 from mcuprof.writers.onnx_nodes import Nodes
 from mcuprof.writers.onnx_stripes import refusal
@@ -38,7 +39,7 @@ def prune_onnx(
     """
     model = parse(data)
     if reason := refusal(model, graph):
-        return None, f"dead channels were not looked for: {reason}"
+        return None, f"dead channels were not looked for: {reason}" if floats else ""
     narrower = Narrower(Nodes(model, graph))
     reasons = {index: narrower.unable(index) for index in range(len(graph.ops))}
     if not floats:

@@ -8,10 +8,9 @@ rebuilt: what the file has to lose is said, and the reader makes the new graph o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.ops.activation import POINTWISE
@@ -21,31 +20,11 @@ from mcuprof.ops.interval import Interval
 from mcuprof.ops.intervals import intervals
 from mcuprof.ops.kernel import Array
 from mcuprof.ops.movement import VIEWS
+from mcuprof.ops.narrowing import Kept, Narrowing, channel_axis
 from mcuprof.ops.operator import ShapeUnknown, normalize_axis
 from mcuprof.ops.reduce import reduction_axes
 from mcuprof.rewrites.dead_channels import dead_channels
 from mcuprof.rewrites.edit import constant
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Kept:
-    """The channels of a tensor that stay: bool over its axis `axis`."""
-
-    axis: int
-    mask: NDArray[np.bool_]
-
-    def of(self, values: Array) -> Array:
-        """The part of the tensor's values that stays."""
-        part: Array = np.compress(self.mask, values, axis=self.axis)
-        return part
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Narrowing:
-    """What can go: tensors by index that lose channels, and what the biases of operators by index gain (int64)."""
-
-    tensors: Mapping[int, Kept]
-    folded: Mapping[int, Array]
 
 
 def narrowing(graph: Graph, opaque: Collection[int]) -> Narrowing:
@@ -64,13 +43,6 @@ def narrowing(graph: Graph, opaque: Collection[int]) -> Narrowing:
     masks, folded = dead_channels(pictured, known)
     tensors = {index: Kept(channel_axis(graph.tensors[index]), mask) for index, mask in masks.items()}
     return Narrowing(tensors, folded)
-
-
-def channel_axis(tensor: Tensor) -> int:
-    """The axis of a vector that is longer than 1; else 1 of four, and the last of fewer."""
-    rank = len(tensor.shape)
-    long = [axis for axis, size in enumerate(tensor.shape) if size != 1]
-    return long[0] if len(long) == 1 else 1 if rank == 4 else max(0, rank - 1)
 
 
 class _Image:

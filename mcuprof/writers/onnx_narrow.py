@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mcuprof.graph import Op
 from mcuprof.ops.kernel import Array
-from mcuprof.rewrites.dead_channels_nchw import Narrowing, channel_axis
+from mcuprof.ops.narrowing import Narrowing, channel_axis
 from mcuprof.writers.onnx_nodes import ELEMENTS, Nodes
 
 # Positions of a product's weights (scale and zero point follow) and bias; those of float operators are dequantized.

@@ -97,5 +97,3 @@ def test_the_command_prunes_unless_told_not_to(tmp_path: Path, capsys: pytest.Ca
     assert "pruned" not in capsys.readouterr().out
     assert total_macs(read(kept)) == 7_489_664 and carries_plan(read(pruned).origin.metadata)
     assert main(["plan", path, "-o", str(kept), "--prune-dead", "--emit", "json"]) == 2
-    onnx = str(SAMPLES / "digits_qdq.onnx")
-    assert main(["plan", onnx, "-o", str(tmp_path / "x.onnx"), "--prune-dead"]) == 2
