@@ -24,9 +24,15 @@ from tests.corpus import model, needs_shared
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-from tests.rewrites.onnx_dead_networks import dead_network  # noqa: E402
 
 SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def network(seed: int, *, qdq: bool) -> bytes:
+    """Made where onnx is there."""
+    from tests.rewrites.onnx_dead_networks import dead_network
+
+    return dead_network(seed, qdq=qdq)
 
 
 def silent(message: str) -> None:
@@ -66,7 +72,7 @@ def test_random_networks_keep_every_value_that_is_left(qdq: bool) -> None:
     """`prune_onnx` raises where ONNX Runtime finds one that differs, in tensors that lost channels too."""
     lost = folded = 0
     for seed in range(25):
-        data = dead_network(seed, qdq=qdq)
+        data = network(seed, qdq=qdq)
         graph = read_onnx(data, "", {})
         pruned, why = prune_onnx(graph, data, floats=qdq, inputs=3)
         found = narrowing(graph, ())
@@ -83,7 +89,7 @@ def test_random_networks_keep_every_value_that_is_left(qdq: bool) -> None:
 def test_a_constant_that_does_not_reach_the_bias_is_noticed() -> None:
     """The control: what the proof would say of a pass that forgets to fold."""
     for seed in range(25):
-        data = dead_network(seed, qdq=False)
+        data = network(seed, qdq=False)
         graph = read_onnx(data, "", {})
         found = narrowing(graph, ())
         if any(gain.any() for gain in found.folded.values()):
@@ -95,7 +101,7 @@ def test_a_constant_that_does_not_reach_the_bias_is_noticed() -> None:
 
 
 def test_sums_of_floats_lose_channels_only_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = dead_network(1, qdq=True)
+    data = network(1, qdq=True)
     path, out = tmp_path / "qdq.onnx", tmp_path / "out.onnx"
     path.write_bytes(data)
     assert main(["plan", str(path), "-o", str(out)]) == 0
@@ -108,7 +114,7 @@ def test_sums_of_floats_lose_channels_only_when_asked(tmp_path: Path, capsys: py
 
 def test_integer_sums_lose_them_unless_told_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "qop.onnx", tmp_path / "out.onnx"
-    path.write_bytes(dead_network(1, qdq=False))
+    path.write_bytes(network(1, qdq=False))
     assert main(["plan", str(path), "-o", str(out)]) == 0
     assert "every output equal (" in " ".join(capsys.readouterr().out.split())
     assert total_macs(read(out)) < total_macs(read(path))
@@ -119,7 +125,7 @@ def test_integer_sums_lose_them_unless_told_not_to(tmp_path: Path, capsys: pytes
 
 def test_a_shape_that_a_node_reads_keeps_the_channels() -> None:
     """Shape of a tensor that would get narrower: its readers would get another number."""
-    data = dead_network(1, qdq=False)
+    data = network(1, qdq=False)
     proto = onnx.ModelProto.FromString(data)
     cut = next(iter(narrowing(read_onnx(data, "", {}), ()).tensors))
     name = read_onnx(data, "", {}).tensors[cut].name
