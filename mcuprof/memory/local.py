@@ -28,12 +28,10 @@ def local_search(layout: Layout, best: Ints, goal: int, deadline: float) -> Ints
     """
     rng = random.Random(0)
     height: list[int] = layout.height.tolist()
-    near: list[Near] = [
-        tuple((other, low, high) for other, spans in met.items() for low, high in spans) for met in layout.near
-    ]
+    near = constraints(layout)
     items = range(len(layout))
     sequence = sorted(items, key=lambda item: (int(best[item]), -height[item]))
-    offsets = _first_fit(near, sequence, [0] * len(sequence), items)
+    offsets = refit(near, sequence, [0] * len(sequence), items)
     least, current = int((best + layout.height).max(initial=0)), _top(offsets, height)
     if current < least:
         best, least = np.array(offsets, np.int64), current
@@ -48,7 +46,7 @@ def local_search(layout: Layout, best: Ints, goal: int, deadline: float) -> Ints
             trial.remove(item)
             trial.insert(rng.randrange(len(trial) + 1), item)
             moved.append(item)
-        found = _first_fit(near, trial, offsets, {other for item in moved for other in (item, *layout.near[item])})
+        found = refit(near, trial, offsets, {other for item in moved for other in (item, *layout.near[item])})
         needed = _top(found, height)
         if needed <= current or rng.random() < ESCAPE:
             sequence = trial
@@ -60,7 +58,12 @@ def local_search(layout: Layout, best: Ints, goal: int, deadline: float) -> Ints
     return best
 
 
-def _first_fit(
+def constraints(layout: Layout) -> list[Near]:
+    """`layout.near` laid out flat, per item."""
+    return [tuple((other, low, high) for other, spans in met.items() for low, high in spans) for met in layout.near]
+
+
+def refit(
     near: Sequence[Near], sequence: Sequence[int], known: Sequence[int], doubtful: Sequence[int] | set[int]
 ) -> list[int]:
     """The lowest offset of each item that is apart from all items before it in `sequence`.
