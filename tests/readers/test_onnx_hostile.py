@@ -47,7 +47,7 @@ def test_external_data_counts_against_the_limit_of_a_file(tmp_path: Path) -> Non
     (tmp_path / "w.bin").write_bytes(bytes(16))
     path = str(tmp_path / "model.onnx")
     read_onnx(external("w.bin"), path, {}, ReadLimits(file=16))
-    with pytest.raises(ModelError, match="16 bytes of external data.*--limit file=16"):
+    with pytest.raises(ModelError, match=r"16 bytes of external data.*--limit file=16"):
         read_onnx(external("w.bin"), path, {}, ReadLimits(file=15))
 
 
