@@ -6,7 +6,7 @@ import os
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("coldstart", "throughput", "growth", "memory", "runner", "dead", "split", "npu", "latency")
+BENCHMARKS = ("coldstart", "throughput", "growth", "memory", "runner", "dead", "split", "npu", "latency", "many")
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or list(BENCHMARKS)

@@ -8,13 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcuprof.cli import output, plan_split, plan_text
+from mcuprof.cli import output, plan_onnx, plan_split, plan_text
 from mcuprof.cli.options import ORDERS, Parser, add_limit_option, reading_limits
 from mcuprof.cli.pipeline import load_target, read_model, read_to_execute
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page
 from mcuprof.report.pieces import prose
-from mcuprof.units import format_bytes
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
@@ -45,7 +44,10 @@ def run(arguments: list[str]) -> int:
             if is_onnx and options.prune_dead:
                 raise UsageError("--prune-dead writes .tflite models only")
             outcome, pruned = (None, None) if is_onnx else _tflite(job)
-            lines += _onnx(page, job) if is_onnx else plan_text.report(page, job, outcome, pruned)
+            if is_onnx:
+                lines += plan_onnx.reordered(page, job, _bytes(job.model, job.graph))
+            else:
+                lines += plan_text.report(page, job, outcome, pruned)
             planned.append(outcome)
         except McuprofError as error:
             raise type(error)(f"{job.model}: {error}") from None
@@ -149,6 +151,13 @@ class Job:
         if self.verbose:
             output.tell(f"{self.model}: {message}")
 
+    def write(self, data: bytes) -> None:
+        """Writes the file that was asked for, if any."""
+        from mcuprof.writers import replace_file
+
+        if self.target is not None:
+            replace_file(self.target, data)
+
 
 def _job(options: argparse.Namespace, model: str) -> Job:
     from mcuprof.planning import Firmware, Wishes
@@ -185,9 +194,9 @@ def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
     from mcuprof.readers.tflite import read_tflite
     from mcuprof.writers import carries_plan, strip
 
-    if job.graph.origin.format != "tflite":
-        raise ModelError("only .tflite models are split")
     data, graph = _bytes(job.model, job.graph), job.graph
+    if graph.origin.format == "onnx":
+        return plan_onnx.split(page, job, data, limits)
     if carries_plan(graph.origin.metadata):
         if not job.force:
             raise UsageError("carries a plan already; --force splits without it")
@@ -198,7 +207,7 @@ def _split(page: Page, job: Job, limits: Limits) -> list[Line]:
         found = split_tflite(graph, data, job.firmware, job.wishes, limits, say)
     finally:
         say("")
-    _write(job, found.data)
+    job.write(found.data)
     return [
         *plan_text.title(page, job),
         *plan_split.report(page, found, job.firmware.library, job.device),
@@ -221,7 +230,7 @@ def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
         if not job.force:
             if job.emit:
                 raise UsageError("carries a plan already; --force makes a new one")
-            _write(job, data)
+            job.write(data)
             return None, None
         data = strip(data)
         graph = read_tflite(data, {})
@@ -229,7 +238,7 @@ def _tflite(job: Job) -> tuple[Planned | None, Pruned | None]:
         planned, pruned = plan_pruned(graph, data, job.firmware, job.wishes, job.say)
     else:
         planned, pruned = plan_tflite(graph, data, job.firmware, job.wishes, job.say), None
-    _write(job, _emitted(job, planned) if job.emit else planned.data)
+    job.write(_emitted(job, planned) if job.emit else planned.data)
     return planned, pruned
 
 
@@ -247,38 +256,7 @@ def _emitted(job: Job, planned: Planned) -> bytes:
     return form(planned.graph, plan, Path(job.model).name, kernels).encode()
 
 
-# ONNX, strip, files ---------------------------------------------------------------------------------------------------
-
-
-def _onnx(page: Page, job: Job) -> list[Line]:
-    """A reordered file with the plan as JSON beside it; TFLM cannot run it, so no arena of TFLM's is named."""
-    from mcuprof.planning import plan_onnx
-    from mcuprof.writers.listing import c_header, plan_json
-    from mcuprof.writers.onnx import reordered
-
-    plan, steps = plan_onnx(job.graph, job.wishes, job.firmware, job.say)
-    name = Path(job.model).name
-    beside = ""
-    if job.emit:
-        form = plan_json if job.emit == "json" else c_header
-        _write(job, form(job.graph, plan, name, job.firmware.library).encode())
-    elif job.target is not None:
-        from mcuprof.writers import replace_file
-
-        beside = f"{job.target}.plan.json"
-        text = plan_json(job.graph, plan, name, job.firmware.library)
-        _write(job, reordered(_bytes(job.model, job.graph), job.graph, plan.order))
-        replace_file(beside, text.encode())
-    moved = sum(position != number for position, number in enumerate(plan.order))
-    return [
-        *plan_text.title(page, job),
-        *prose(
-            page, "tensors", f"{format_bytes(plan.arena_bytes)} ({plan.certificate}), without a runtime's own needs"
-        ),
-        *prose(page, "order", f"{moved} of {len(plan.order)} operators moved" if moved else "as in the file"),
-        *(row for step in steps for row in prose(page, "proof", step.text, limit=None)),
-        *plan_text.outcome(page, job, f"reordered; plan in {Path(beside).name}" if beside else "the plan"),
-    ]
+# Strip, files ---------------------------------------------------------------------------------------------------------
 
 
 def _strip(options: argparse.Namespace) -> int:
@@ -317,10 +295,3 @@ def _bytes(model: str, graph: Graph) -> bytes:
     if sha256(data).hexdigest() != graph.origin.sha256:
         raise ModelError(f"{model}: has changed while it was read")
     return data
-
-
-def _write(job: Job, data: bytes) -> None:
-    from mcuprof.writers import replace_file
-
-    if job.target is not None:
-        replace_file(job.target, data)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output
-from mcuprof.errors import McuprofError, ModelError, UsageError
+from mcuprof.errors import McuprofError, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import head, prose
 from mcuprof.report.split_front import front_lines, regions_text
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from mcuprof.cli.options import Request
     from mcuprof.document import Result
+    from mcuprof.graph import Graph
     from mcuprof.hardware.device import Device
     from mcuprof.planning.split_orchestrate import Limits, SplitPlanned
     from mcuprof.planning.splitting import Point
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """--split and its limits."""
     group = parser.add_argument_group("split")
-    group.add_argument(
-        "--split", action="store_true", help="run hungry regions in stripes: exact, for some more work (.tflite)"
-    )
+    group.add_argument("--split", action="store_true", help="run hungry regions in stripes: exact, for some more work")
     group.add_argument("--max-ram", metavar="SIZE", help="the least work whose arena fits, such as 96K")
     group.add_argument("--max-work", metavar="PART", help="the smallest arena for so much more work (default: 5%%)")
 
@@ -99,8 +99,8 @@ def offered(result: Result, request: Request) -> Result:
 
     (path,) = request.models
     graph = read_model(path, request.input_shapes, request.reading)
-    if graph.origin.format != "tflite":
-        raise ModelError(f"{path}: only .tflite models are split")
+    if graph.origin.format == "onnx":
+        return msgspec.structs.replace(result, split=_offered_onnx(path, graph))
     device = None if result.target.device is None else load_target(result.target.device, request.clock_hz)
     library = request.kernels or (device.kernels if device else "reference")
     say = progress(path, verbose=False)
@@ -113,10 +113,23 @@ def offered(result: Result, request: Request) -> Result:
     return msgspec.structs.replace(result, split=_front(points, library, device))
 
 
+def _offered_onnx(path: str, graph: Graph) -> SplitFront:
+    from mcuprof.cli.plan_onnx import front
+    from mcuprof.planning.split_onnx import split_front_onnx
+
+    say = progress(path, verbose=False)
+    try:
+        return front(split_front_onnx(graph, Path(path).read_bytes(), say))
+    except McuprofError as error:
+        raise type(error)(f"{path}: {error}") from None
+    finally:
+        say("")
+
+
 def _what(found: SplitPlanned) -> str:
     if found.point is None:
         return "not split: no stripes save anything within these limits; planned as without --split"
-    regions = regions_text(_regions(found.point))
+    regions = regions_text(regions_of(found.point))
     work = f"{100 * found.point.work:+.1f} % work"
     relies = found.point.allowed.name if found.point.plan.strategy != "none" else ""
     holds = f"its plan holds for {relies} kernels and the reference's" if relies else "its plan holds for any kernels"
@@ -136,7 +149,7 @@ def _front(points: Sequence[Point], kernels: str, device: Device | None) -> Spli
 
     times = [split_time(point.split.graph, device, kernels) for point in points]
     rows = tuple(
-        SplitPoint(point.bytes, round(point.work, 6), time.copied, time.ms, _regions(point))
+        SplitPoint(point.bytes, round(point.work, 6), time.copied, time.ms, regions_of(point))
         for point, time in zip(points, times, strict=True)
     )
     reason = None
@@ -147,7 +160,8 @@ def _front(points: Sequence[Point], kernels: str, device: Device | None) -> Spli
     return SplitFront(rows, reason)
 
 
-def _regions(point: Point) -> tuple[SplitRegion, ...]:
+def regions_of(point: Point) -> tuple[SplitRegion, ...]:
+    """What a point splits."""
     from mcuprof.split_document import SplitRegion
 
     return tuple(

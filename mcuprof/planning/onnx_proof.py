@@ -86,7 +86,7 @@ def _compared(
         expected = first.run(given)
         found = second.run({new: given[old] for new, old in zip(after.inputs, before.inputs, strict=True)})
         shown = [(new, old) for new, old in same.items() if new in found and old in expected]
-        if missing := [new for new in after.outputs if new in same and new not in found]:
+        if missing := [new for new in after.outputs if new in after.producer and new not in found]:
             raise ModelError(f"{judge} does not give the output {after.tensors[missing[0]].name!r}")
         for new, old in shown:
             if found[new].tobytes() != expected[old].tobytes():

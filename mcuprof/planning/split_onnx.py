@@ -87,6 +87,14 @@ def split_onnx(
     return OnnxSplit(found, written, point, before, plan, front, tuple(steps))
 
 
+def split_front_onnx(graph: Graph, data: bytes, say: Say = _silent) -> tuple[Point, ...]:
+    """What there is to choose from, without any limit; nothing is proven or written. Raises ModelError."""
+    model = parse(data)
+    if reason := refusal(model, graph):
+        raise ModelError(f"cannot be split: {reason}")
+    return tuple(front_points(tensor_splitter(graph, Nodes(model, graph), say)))
+
+
 def emitted(model: object, nodes: Nodes, point: Point) -> bytes:
     """The file of a point: `model` is what `readers.onnx.load.parse` gives, `nodes` its nodes."""
     return striped(model, nodes, point.split.graph, point.split.origins, point.split.tensors)
@@ -98,7 +106,11 @@ def tensor_splitter(graph: Graph, nodes: Nodes, say: Say = _silent) -> TensorSpl
     divisible = {index for index, reason in reasons.items() if not reason}
     if not divisible:
         first = next(iter(reasons.items()), None)
-        why = "it has no image" if first is None else f"operator {first[0]} ({graph.ops[first[0]].source}): {first[1]}"
+        why = (
+            "none makes an image"
+            if first is None
+            else f"operator {first[0]} ({graph.ops[first[0]].source}): {first[1]}"
+        )
         raise ModelError(f"cannot be split: no operator can be run on rows of its input ({why})")
     image = image_of(graph, divisible)
     return TensorSplitter(image, _Tensors("reference"), Wishes("as-is", "none"), say, total_macs(graph))

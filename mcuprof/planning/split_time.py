@@ -20,7 +20,7 @@ class SplitTime:
 
 def split_time(graph: Graph, device: Device | None, kernels: str) -> SplitTime:
     """The time of one inference of `graph` on `device`, CONCATENATION included."""
-    copied = sum(graph.output(op).nbytes for op in graph.ops if op.kind == "SLICE")
+    copied = copied_bytes(graph)
     if device is None:
         return SplitTime(None, copied, "no device named")
     counted = replace(graph, ops=tuple(op for op in graph.ops if op.kind != "SLICE"))
@@ -28,3 +28,8 @@ def split_time(graph: Graph, device: Device | None, kernels: str) -> SplitTime:
     if isinstance(found, NoData):
         return SplitTime(None, copied, found.reason)
     return SplitTime(found.ms, copied, "" if found.ms is not None else found.basis)
+
+
+def copied_bytes(graph: Graph) -> int:
+    """What SLICE moves in one inference."""
+    return sum(graph.output(op).nbytes for op in graph.ops if op.kind == "SLICE")

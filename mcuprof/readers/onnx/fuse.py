@@ -63,13 +63,18 @@ def fuse(net: Net) -> None:
 def _spread(net: Net) -> None:
     """Quantization of a moved tensor where the file names it only before or behind the move (QOperator style)."""
     for node in net.nodes:
-        if node.op in MOVES and not node.domain and node.input(0):
+        if (node.op in MOVES or _joins_alike(net, node)) and not node.domain and node.input(0):
             source = net.values[node.inputs[0]]
             for name in node.outputs:
                 made = net.values.get(name)
                 if made is not None and made.quantization is None and made.dtype is source.dtype:
                     known = source.quantization
                     net.values[name] = made if known is None or known.per_channel else replace(made, quantization=known)
+
+
+def _joins_alike(net: Net, node: Node) -> bool:
+    """A Concat of tensors of one quantization moves them, too."""
+    return node.op == "Concat" and len({(v.dtype, v.quantization) for v in map(net.values.get, node.inputs) if v}) == 1
 
 
 class _Fuser:

@@ -21,8 +21,10 @@ UNARY = ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LOGISTIC", "TANH", "HA
 
 
 def group_options(outline: Outline, tariff: Tariff) -> list[Option]:
-    """Ways to run chains in channel groups that are worth knowing."""
+    """Ways to run chains in channel groups that are worth knowing; none where tensors lie apart (`Tariff.apart`)."""
     found: list[Option] = []
+    if tariff.apart:
+        return found
     for first, op in enumerate(outline.graph.ops):
         if not _deals(outline.graph, op):
             continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from mcuprof.graph import ABSENT, Graph, Op, Shape, Tensor
+from mcuprof.graph import ABSENT, Graph, Op, Tensor
 from mcuprof.ops.activation import POINTWISE
 from mcuprof.ops.elementwise import ELEMENTWISE
 from mcuprof.ops.geometry import window
@@ -34,20 +34,22 @@ def can_divide(graph: Graph, op: Op) -> bool:
     if len(op.outputs) != 1 or op.outputs[0] == ABSENT or len(graph.output(op).shape) != 4:
         return False
     if op.kind in WINDOWS:
-        return op.text("layout") == "NCHW" and len(graph.input(op).shape) == 4
+        # A pool over all of its image is summed by other code in ONNX Runtime, which breaks ties otherwise: a window as
+        # wide as the image could come to be one of these.
+        all_columns = op.kind == "AVERAGE_POOL_2D" and op.integer("filter_w") >= graph.input(op).shape[-1]
+        return op.text("layout") == "NCHW" and len(graph.input(op).shape) == 4 and not all_columns
     if op.kind == "CONCATENATION":
         return op.integer("axis") % 4 in _AXES
     if op.kind not in _ELEMENTS:
         return False
     out = graph.output(op)
     operands = [graph.tensors[index] for index in op.inputs if index != ABSENT]
-    return all(
-        x.shape == out.shape or ((x.is_constant or len(x.shape) == 4) and _height(x.shape) == 1) for x in operands
-    )
+    return all(x.shape == out.shape or _read_whole(x) for x in operands)
 
 
-def _height(shape: Shape) -> int:
-    return shape[-2] if len(shape) > 1 else 1
+def _read_whole(tensor: Tensor) -> bool:
+    height = tensor.shape[-2] if len(tensor.shape) > 1 else 1
+    return height == 1 and (tensor.is_constant or len(tensor.shape) == 4)
 
 
 def _tensor(tensor: Tensor) -> Tensor:

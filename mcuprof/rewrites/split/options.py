@@ -28,7 +28,7 @@ class Tariff:
 
     `grains` are what offsets of views may be multiples of, the coarsest first. `channel_tail` is what of a
     convolution's tail goes with each of its output channels (TFLM: an int32 multiplier and an int32 shift). `apart`: no
-    tensor lies on another, so slices, pieces and joints take memory of their own.
+    tensor lies on another, so slices, pieces and joints take memory of their own; nothing is dealt out by channels.
     """
 
     tail: tuple[int, ...]
