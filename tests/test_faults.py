@@ -203,7 +203,9 @@ def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
 )
 def test_signals_end_it_with_one_line_and_the_shells_code(number: int, code: int, word: str) -> None:
     """The input is a pipe that nobody writes to, so the signal finds it reading."""
-    command = [sys.executable, "-c", MAIN, "check", "/dev/stdin", *DEVICE, "--no-cache", "-v"]
+    # What a shell starts in the background ignores Ctrl-C, and so do its children.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);" + MAIN
+    command = [sys.executable, "-c", program, "check", "/dev/stdin", *DEVICE, "--no-cache", "-v"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stderr is not None
     assert process.stderr.readline() == b"/dev/stdin: reading\n"

@@ -49,6 +49,12 @@ def test_constants_that_are_no_numbers(dtype: DType) -> None:
         Tensor("t", (2,), dtype, data=memoryview(b"")).array()
 
 
+def test_state_of_a_type_that_is_not_executed() -> None:
+    x, y = Tensor("x", (4,), DType.BFLOAT16, variable=True), Tensor("y", (4,), DType.INT8)
+    with pytest.raises(ModelError, match="'x' cannot be a variable: tensors of type bfloat16"):
+        prepare(one(Op("RELU", (0,), (1,)), x, y)).initial_state()
+
+
 def test_handles_are_resources() -> None:
     x, y = Tensor("x", (4,), DType.INT8), Tensor("y", (4,), DType.INT8)
     with pytest.raises(ModelError, match="writes a int8"):

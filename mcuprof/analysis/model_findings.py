@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from mcuprof import runtimes
 from mcuprof.document import Finding
 from mcuprof.graph import Graph
 from mcuprof.ops import is_known
-from mcuprof.ops.defect import Topic
+from mcuprof.ops.defect import Defect, Topic
 from mcuprof.ops.islands import float_parts
 from mcuprof.ops.redundancy import Redundancy, redundancy
 from mcuprof.ops.soundness import NPU, defects
@@ -19,9 +19,6 @@ from mcuprof.units import format_bytes
 _CODES: Mapping[Topic, str] = MappingProxyType(
     {"operators": "O405", "activation": "O406", "quantization": "Q505", "scheme": "Q503", "bias": "Q506"}
 )
-# How `soundness` and `conventions` begin what they say of one operator.
-_OPERATOR = re.compile(r"operator (\d+)(?= \()")
-_KIND = re.compile(r" \(")
 # Reshape targets and biases of zeros are often equal; below this nobody would export a model again.
 _LEAST_COPIED_BYTES = 1024
 _EXPORT = "share or remove it when exporting the model"
@@ -48,14 +45,13 @@ def _reading(graph: Graph) -> Iterator[Finding]:
 
 def _defects(graph: Graph) -> Iterator[Finding]:
     """One finding per defect, however many operators share it."""
-    same: dict[tuple[str, bool, str], list[int]] = {}
-    for number, defect in enumerate(defects(graph)):
-        who = _OPERATOR.match(defect.message)
-        tail = defect.message[who.end() :] if who else defect.message
-        same.setdefault((_CODES[defect.topic], defect.fatal, tail), []).append(int(who[1]) if who else number)
-    for (code, fatal, tail), numbers in same.items():
-        message = f"{_operators(numbers)}{tail}" if _KIND.match(tail) else tail
-        yield Finding(code, "error" if fatal else "warning", message)
+    groups: dict[Defect, list[Defect]] = {}
+    for defect in defects(graph):
+        groups.setdefault(replace(defect, op=None), []).append(defect)
+    for same in groups.values():
+        first, numbers = same[0], [defect.op for defect in same if defect.op is not None]
+        message = first.said_of(_operators(numbers)) if numbers else first.message
+        yield Finding(_CODES[first.topic], "error" if first.fatal else "warning", message)
 
 
 def _support(graph: Graph, runtime: runtimes.Runtime, ethos: bool) -> Iterator[Finding]:

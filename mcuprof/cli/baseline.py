@@ -23,7 +23,17 @@ from mcuprof.cli.options import (
     add_policy_options,
     add_verbosity_options,
 )
-from mcuprof.cli.pipeline import Outcome, evaluate, open_cache, place_name, read_baseline, tool, with_findings
+from mcuprof.cli.pipeline import (
+    Outcome,
+    evaluate,
+    open_cache,
+    place_name,
+    read_baseline,
+    spare,
+    spare_inputs,
+    tool,
+    with_findings,
+)
 from mcuprof.document import Report, Result
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
@@ -51,6 +61,8 @@ def run(arguments: list[str]) -> int:
     add_verbosity_options(parser)
     options = parser.parse_intermixed_args(arguments)
     requests, path = _requests(options)
+    spare_inputs(options.output, requests)
+    spare(options.output, [path], "the baseline")
     old = read_baseline(path)
     if options.action == "prune":
         return _prune(options, requests, path, old)

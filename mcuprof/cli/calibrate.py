@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser, as_type
-from mcuprof.cli.pipeline import load_target, read_model
+from mcuprof.cli.pipeline import load_target, read_model, spare
 from mcuprof.errors import EXIT_FITS, UsageError
 from mcuprof.report.calibration import lines
 from mcuprof.units import parse_clock_hz
@@ -64,19 +64,14 @@ def _spare(measured: list[str], target: str) -> None:
     for name, path in zip(measured, names, strict=True):
         if names.count(path) > 1:
             raise UsageError(f"{name} is named twice")
-        if target != "-" and path == Path(target).resolve():
-            raise UsageError(f"-o {target} is the table of runs itself")
-
-
-def _is_path(name: str) -> bool:
-    return name.endswith(".toml") or "/" in name or "\\" in name
+    spare(target, measured, "the table of runs")
 
 
 def _source(name: str) -> Path:
     """The device file that is copied or changed."""
-    from mcuprof.hardware import database_path, find_id
+    from mcuprof.hardware import database_path, find_id, is_device_path
 
-    if _is_path(name):
+    if is_device_path(name):
         return Path(name)
     identifier = find_id(name)
     if identifier is None:
@@ -85,7 +80,9 @@ def _source(name: str) -> Path:
 
 
 def _own_target(name: str, identifier: str) -> str:
-    if _is_path(name):
+    from mcuprof.hardware import is_device_path
+
+    if is_device_path(name):
         return name
     target = f"{identifier}-calibrated.toml"
     if Path(target).exists():

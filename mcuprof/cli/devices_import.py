@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser, as_type
+from mcuprof.cli.pipeline import spare, spare_devices
 from mcuprof.errors import EXIT_FITS, UsageError
 from mcuprof.hardware import load_core, load_device
 from mcuprof.hardware.firmware import Identity, describe
@@ -28,6 +29,8 @@ def run(arguments: list[str]) -> int:
     target = options.output
     if target not in (None, "-") and not target.endswith(".toml"):
         raise UsageError(f"-o {target}: the name of a device file ends in .toml")
+    spare(target, [memory] if options.map is None else [memory, options.map], "the firmware's file")
+    spare_devices(target, [options.like])
     core = None if options.core is None else load_core(options.core).id
     identity = Identity(
         name=options.name or memory.stem or "imported",

@@ -14,7 +14,7 @@ import msgspec
 
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser, Request, add_analysis_options, request_of
-from mcuprof.cli.pipeline import analyze_model, load_target, read_model
+from mcuprof.cli.pipeline import analyze_model, load_target, read_model, spare_inputs, spare_models
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def run(arguments: list[str]) -> int:
     request = request_of(options, [options.old, options.new])
     if len(request.devices) > 1:
         raise UsageError("diff compares on one device: name one -d")
+    spare_inputs(options.output, [request])
+    spare_models(options.output, [name.partition(":")[2] for name in request.models])  # what GITREV:PATH is now
     (name,) = request.devices
     device = None if name is None else load_target(name, request.clock_hz)
     from mcuprof.budgets.diff import diff

@@ -52,8 +52,7 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
 
     `amend` adds to results what only was asked for; where it cannot, they are published as they are.
     """
-    models = {model for request in requests for model in request.models}
-    spare_models(options.output, models)
+    spare_inputs(options.output, requests)
     say = output.tell if options.verbose else _nothing
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
     if amend is not None:
@@ -79,17 +78,35 @@ def _amended(outcome: Outcome, amend: Amend) -> Outcome:
     return replace(outcome, results=tuple(results), exit_code=code)
 
 
+def spare_inputs(target: str | None, requests: Iterable[Request]) -> None:
+    """Raises UsageError where -o would write over anything that the requests read."""
+    for request in requests:
+        spare_models(target, request.models)
+        spare_devices(target, request.devices)
+        spare(target, [request.baseline] if request.baseline else [], "the baseline")
+        spare(target, [request.spot.path] if request.spot else [], "the config")
+
+
 def spare_models(target: str | None, models: Iterable[str]) -> None:
     """Raises UsageError where -o would write over one of the models."""
-    if target is not None and any(_same(target, model) for model in models):
-        raise UsageError(f"-o {target} is the model itself")
+    spare(target, models, "the model")
 
 
-def _same(name: str, other: str) -> bool:
-    try:
-        return Path(name).samefile(other)
-    except (OSError, ValueError):
-        return False
+def spare_devices(target: str | None, devices: Iterable[str | None]) -> None:
+    """Raises UsageError where -o would write over one of those devices that are files of the user's own."""
+    if target is not None:
+        from mcuprof.hardware import is_device_path
+
+        spare(target, [name for name in devices if name is not None and is_device_path(name)], "the device file")
+
+
+def spare(target: str | None, inputs: Iterable[str | Path], what: str) -> None:
+    """Raises UsageError where -o would write over one of the `inputs`, through links too."""
+    if target is not None:
+        from mcuprof.writers.files import same_file
+
+        if any(same_file(target, name) for name in inputs):
+            raise UsageError(f"-o {target} is {what} itself")
 
 
 def _nothing(message: str) -> None:

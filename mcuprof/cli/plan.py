@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output, plan_onnx, plan_split, plan_text
 from mcuprof.cli.options import ORDERS, Parser, add_limit_option, reading_limits
-from mcuprof.cli.pipeline import load_target, read_model, read_to_execute
+from mcuprof.cli.pipeline import load_target, read_model, read_to_execute, spare_devices
 from mcuprof.errors import EXIT_FITS, McuprofError, ModelError, UsageError
 from mcuprof.report.page import Line, Page
 from mcuprof.report.pieces import prose
@@ -108,11 +109,14 @@ def _check(options: argparse.Namespace) -> None:
     if options.output is not None:
         if several and not Path(options.output).is_dir():
             raise UsageError(f"-o {options.output}: several models need a directory that exists")
-        if len({_target(options, model) for model in options.models}) < len(options.models):
+        targets = {_target(options, model) or "" for model in options.models}
+        if len(targets) < len(options.models):
             raise UsageError("two models have the same name: they cannot both go into one directory")
-        for model in options.models:
-            if same_file(_target(options, model) or "", model):
+        for target, model in product(targets, options.models):
+            if same_file(target, model):
                 raise UsageError(f"-o {options.output} is the model itself (to replace it, say --in-place-file)")
+        for target in targets:
+            spare_devices(target, [options.device])
     if options.in_place == "overlap" and options.device is None and options.assume_kernels is None:
         raise UsageError("--in-place overlap is only safe for known kernels: add -d DEVICE or --assume-kernels LIB")
 

@@ -10,6 +10,7 @@ import msgspec
 
 from mcuprof.cli import output
 from mcuprof.cli.options import Parser, add_output_options
+from mcuprof.cli.pipeline import spare
 from mcuprof.document import Report, decode, json_schema
 from mcuprof.errors import EXIT_FITS, UsageError
 
@@ -30,6 +31,7 @@ def run(arguments: list[str]) -> int:
         else:
             output.write_file(options.output, text)
         return EXIT_FITS
+    spare(options.output, [options.result], "the stored result")
     report = _read(options.result)
     output.publish(report, options.format, options.output, options.color, detail=_is_detailed(report))
     return EXIT_FITS

@@ -21,12 +21,13 @@ from mcuprof.cli.options import (
     as_type,
     parse_seconds,
 )
+from mcuprof.cli.pipeline import spare_devices, spare_models
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import INDENT, prose
 from mcuprof.report.table import Column, is_squeezed, table
 from mcuprof.units import format_ms, format_size, parse_clock_hz, parse_size, parse_time_ms
-from mcuprof.writers.files import replace_file, same_file
+from mcuprof.writers.files import replace_file
 
 if TYPE_CHECKING:
     from mcuprof.sweep import Job, Row
@@ -55,12 +56,14 @@ def run(arguments: list[str]) -> int:
     form = _format(options)
     jobs = _jobs(options)
     target = None if options.output in (None, "-") else Path(options.output)
-    if target is not None and any(same_file(target, model) for model in options.models):
-        raise UsageError(f"-o {target} is one of the models")
+    journal = None if target is None else target.with_name(target.name + ".partial")
+    for written in (target, journal):
+        if written is not None:
+            spare_models(str(written), options.models)
+            spare_devices(str(written), options.device)
 
     from mcuprof.sweep import TABLES, Journal, sweep
 
-    journal = None if target is None else target.with_name(target.name + ".partial")
     rows = sweep(
         jobs,
         processes=options.jobs,

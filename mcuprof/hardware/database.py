@@ -122,8 +122,13 @@ def _filter(
     return wanted
 
 
+def is_device_path(name: str) -> bool:
+    """Whether `name` means a file of the user's own, not a device of the database."""
+    return name.endswith(".toml") or "/" in name or "\\" in name
+
+
 def _load(name: str) -> Device:
-    if name.endswith(".toml") or "/" in name or "\\" in name:
+    if is_device_path(name):
         path = Path(name)
         return device_of(path.stem, *read(path, DeviceFile), load_core)
     if (device := _named(name, None)) is not None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from mcuprof.memory.layout import Ints, Layout, Span
-
-# Tries of the local search that may bring nothing before it gives up, and how often it takes a step for the worse.
-PATIENCE = 4_000
-ESCAPE = 0.02
 
 
 def best_greedy(layout: Layout, bound: int) -> Ints:
@@ -24,38 +18,6 @@ def best_greedy(layout: Layout, bound: int) -> Ints:
             best, least = offsets, needed
             if least <= bound:
                 break
-    return best
-
-
-def local_search(layout: Layout, best: Ints, goal: int, deadline: float) -> Ints:
-    """Offsets at least as good as `best`: items that hold up the top are placed earlier, the sequence repaired.
-
-    Stops at `goal` bytes, when `PATIENCE` tries in a row bring nothing, or at `deadline` (time.monotonic()).
-    """
-    rng = random.Random(0)
-    reach = best + layout.height
-    sequence = sorted(range(len(layout)), key=lambda item: (int(best[item]), -int(layout.height[item])))
-    floor = [0] * len(layout)
-    offsets = _first_fit(layout, floor, sequence, hanging=False)
-    least, current = int(reach.max(initial=0)), int((offsets + layout.height).max(initial=0))
-    if current < least:
-        best, least = offsets, current
-    idle = 0
-    while least > goal and idle < PATIENCE and time.monotonic() < deadline:
-        idle += 1
-        top = [item for item in range(len(layout)) if offsets[item] + layout.height[item] == current]
-        crowd = sorted({other for item in top for other in (item, *layout.near[item])})
-        trial = list(sequence)
-        for _ in range(rng.choice((1, 1, 2, 3))):
-            item = rng.choice(top if rng.random() < 0.3 else crowd)
-            trial.remove(item)
-            trial.insert(rng.randrange(len(trial) + 1), item)
-        found = _first_fit(layout, floor, trial, hanging=False)
-        needed = int((found + layout.height).max(initial=0))
-        if needed <= current or rng.random() < ESCAPE:
-            sequence, offsets, current = trial, found, needed
-        if needed < least:
-            best, least, idle = found, needed, 0
     return best
 
 

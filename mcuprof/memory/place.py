@@ -9,8 +9,9 @@ from typing import Literal
 
 from mcuprof.errors import UsageError
 from mcuprof.memory import exact
-from mcuprof.memory.greedy import best_greedy, local_search
+from mcuprof.memory.greedy import best_greedy
 from mcuprof.memory.layout import Ints, Layout, build_layout
+from mcuprof.memory.local import local_search
 from mcuprof.memory.problem import MAX_BUFFER_BYTES, align
 from mcuprof.memory.stacking import OutOfTimeError, Stacking
 

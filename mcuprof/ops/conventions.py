@@ -42,48 +42,48 @@ _BIAS_TOLERANCE = 1e-3
 def broken_conventions(graph: Graph) -> Iterator[Defect]:
     """Defects of one graph, without its subgraphs, in the order of its operators."""
     for number, op in enumerate(graph.ops):
-        where = f"operator {number} ({op.kind})"
-        yield from _activation(graph, op, where)
+        found = [*_activation(graph, op)]
         if op.kind in WEIGHTED:
-            yield from _weighted(graph, op, where)
+            found += _weighted(graph, op)
         elif op.kind in _SCALED:
-            yield from _scaled(graph, op, where)
+            found += _scaled(graph, op)
+        yield from (defect.at(number, op.kind) for defect in found)
 
 
-def _activation(graph: Graph, op: Op, where: str) -> Iterator[Defect]:
+def _activation(graph: Graph, op: Op) -> Iterator[Defect]:
     activation = op.text("activation", "NONE")
     if activation == "NONE" or op.kind in (*_RECURRENT, *_RECURRENT_TOO):
         return
     if activation not in _CLAMPED:
-        yield Defect("activation", f"{where} has a fused {activation}, which kernels ignore", fatal=False)
+        yield Defect("activation", f"has a fused {activation}, which kernels ignore", fatal=False)
         return
     out = graph.tensors[op.outputs[0]] if op.outputs and op.outputs[0] != ABSENT else None
     if out is not None and out.dtype not in _CLAMPED_TYPES:
-        text = f"{where} has a fused {activation}, which kernels ignore on {out.dtype.value}"
+        text = f"has a fused {activation}, which kernels ignore on {out.dtype.value}"
         yield Defect("activation", text, fatal=False)
 
 
-def _weighted(graph: Graph, op: Op, where: str) -> Iterator[Defect]:
+def _weighted(graph: Graph, op: Op) -> Iterator[Defect]:
     x, weights, bias = (graph.tensor(op, position) for position in WEIGHTED[op.kind])
     if x is None or weights is None or not x.dtype.is_integer:
         return
     if x.quantization is not None and x.quantization.per_channel:
-        yield _first_only(where, x.quantization)
+        yield _first_only(x.quantization)
     scales = weights.quantization
     if scales is not None and op.kind in _SYMMETRIC and weights.dtype in (DType.INT8, DType.INT4):
         zero = next((zero for zero in scales.zero_point if zero), 0)
         if zero:
-            text = f"{where} has weights with the zero point {zero}, which the kernel takes as 0"
+            text = f"has weights with the zero point {zero}, which the kernel takes as 0"
             yield Defect("scheme", text, fatal=False)
     if bias is None:
         return
     if bias.dtype not in (DType.INT32, DType.INT64) and op.source in ("", op.kind):  # ONNX adds in any type
-        text = f"{where} has its bias in {bias.dtype.value}; kernels read int32 there"
+        text = f"has its bias in {bias.dtype.value}; kernels read int32 there"
         yield Defect("scheme", text)
     elif x.quantization is not None and scales is not None and bias.quantization is not None:
         pair = _mismatch(x.quantization, scales, bias.quantization)
         if pair is not None:
-            text = f"{where} has a bias of scale {pair[1]:.4g} where input × weights have {pair[0]:.4g}"
+            text = f"has a bias of scale {pair[1]:.4g} where input × weights have {pair[0]:.4g}"
             yield Defect("bias", text, fatal=False)
 
 
@@ -104,13 +104,13 @@ def _mismatch(x: Quantization, weights: Quantization, bias: Quantization) -> tup
     return None
 
 
-def _scaled(graph: Graph, op: Op, where: str) -> Iterator[Defect]:
+def _scaled(graph: Graph, op: Op) -> Iterator[Defect]:
     for index in dict.fromkeys((*op.inputs, *op.outputs)):
         tensor = graph.tensors[index] if index != ABSENT else None
         if tensor is not None and tensor.quantization is not None and tensor.quantization.per_channel:
-            yield _first_only(where, tensor.quantization)
+            yield _first_only(tensor.quantization)
 
 
-def _first_only(where: str, quantization: Quantization) -> Defect:
-    text = f"{where} is given {len(quantization.scale)} scales for one tensor, and TFLM uses the first for all of it"
+def _first_only(quantization: Quantization) -> Defect:
+    text = f"is given {len(quantization.scale)} scales for one tensor, and TFLM uses the first for all of it"
     return Defect("scheme", text, fatal=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, DType, Graph, Op, Shape, Tensor
@@ -58,10 +59,10 @@ def _order(graph: Graph) -> Iterator[Defect]:
                 continue
             later = producers.get(index)
             why = "before any operator writes it" if later is None else f"before operator {later} writes it"
-            yield Defect("operators", f"operator {number} ({op.kind}) reads {tensor.name!r} {why}")
+            yield Defect("operators", f"reads {tensor.name!r} {why}").at(number, op.kind)
         for index in op.outputs:
             if index in written and index != ABSENT:
-                yield Defect("operators", f"operator {number} ({op.kind}) writes {graph.tensors[index].name!r} again")
+                yield Defect("operators", f"writes {graph.tensors[index].name!r} again").at(number, op.kind)
             written.add(index)
     for index in graph.outputs:
         if index not in written and not graph.tensors[index].is_constant and not graph.tensors[index].variable:
@@ -70,22 +71,21 @@ def _order(graph: Graph) -> Iterator[Defect]:
 
 def _operators(graph: Graph) -> Iterator[Defect]:
     for number, op in enumerate(graph.ops):
-        where = f"operator {number} ({op.kind})"
         if any(op.integer(name, 1) <= 0 for name in ("stride_h", "stride_w", "dilation_h", "dilation_w")):
-            yield Defect("operators", f"{where} has a stride or dilation of 0")
+            yield Defect("operators", "has a stride or dilation of 0").at(number, op.kind)
             continue
         try:
             shapes = output_shapes(graph, op, tuple(graph.tensors[i].shape if i >= 0 else () for i in op.inputs))
         except ModelError as error:
-            yield Defect("operators", f"operator {number}: {error}")
+            yield Defect("operators", str(error)).at(number)
             continue
         for index, shape in zip(op.outputs, shapes or (), strict=False):
             if index != ABSENT and not _agree(op, graph.tensors[index], shape):
                 stored = "x".join(map(str, graph.tensors[index].shape))
                 computed = "x".join(map(str, shape))
-                yield Defect("operators", f"{where} computes {computed}, the file declares {stored}")
-
-        yield from _type(graph, op, where)
+                text = f"computes {computed}, the file declares {stored}"
+                yield Defect("operators", text).at(number, op.kind)
+        yield from (defect.at(number, op.kind) for defect in _type(graph, op))
 
 
 def _agree(op: Op, tensor: Tensor, shape: Shape) -> bool:
@@ -95,14 +95,14 @@ def _agree(op: Op, tensor: Tensor, shape: Shape) -> bool:
     return tensor.elements == math.prod(shape)
 
 
-def _type(graph: Graph, op: Op, where: str) -> Iterator[Defect]:
+def _type(graph: Graph, op: Op) -> Iterator[Defect]:
     position = _SAME_TYPE.get(op.kind)
     data = None if position is None else graph.tensor(op, position)
     out = graph.tensors[op.outputs[0]] if op.outputs and op.outputs[0] != ABSENT else None
     if data is None or out is None or data.dtype is out.dtype:
         return
     if op.source in ("", op.kind):  # ONNX's own operators (ConvInteger, MatMulInteger ...) may have two types
-        yield Defect("operators", f"{where} computes {data.dtype.value}, the file declares {out.dtype.value}")
+        yield Defect("operators", f"computes {data.dtype.value}, the file declares {out.dtype.value}")
 
 
 def _tensors(graph: Graph) -> Iterator[Defect]:
@@ -110,28 +110,27 @@ def _tensors(graph: Graph) -> Iterator[Defect]:
     for index in sorted(used | set(graph.inputs)):
         tensor = graph.tensors[index]
         if not tensor.is_constant and 0 in tensor.shape:
-            yield Defect("operators", f"tensor {tensor.name!r} has a dimension of 0")
+            yield Defect("operators", "has a dimension of 0", tensor=tensor.name)
         if tensor.quantization is not None:
-            yield from _quantization(tensor)
+            yield from (replace(defect, tensor=tensor.name) for defect in _quantization(tensor))
 
 
 def _quantization(tensor: Tensor) -> Iterator[Defect]:
     parameters = tensor.quantization
     assert parameters is not None
-    name = f"tensor {tensor.name!r}"
     if tensor.dtype.is_integer:
         bad = next((scale for scale in parameters.scale if not (math.isfinite(scale) and scale > 0)), None)
         if bad is not None:
             # A constant of zeros may say so with a scale of zero; runtimes take it.
-            yield Defect("quantization", f"{name} has the scale {bad:g}", fatal=bad != 0 or not tensor.is_constant)
+            yield Defect("quantization", f"has the scale {bad:g}", fatal=bad != 0 or not tensor.is_constant)
     low, high = _RANGES.get(tensor.dtype, (-math.inf, math.inf))
     outside = next((zero for zero in parameters.zero_point if not low <= zero <= high), None)
     if outside is not None:
-        yield Defect("quantization", f"{name} has the zero point {outside}, outside {tensor.dtype.value}")
+        yield Defect("quantization", f"has the zero point {outside}, outside {tensor.dtype.value}")
     count = len(parameters.scale)
     if count > 1 and not parameters.block:
         # TFLM ignores the axis where only one can be meant (person_detect's 1-D biases claim axis 3).
         rank = len(tensor.shape)
         axis = parameters.axis if -rank <= parameters.axis < rank else -1
         if not tensor.shape or tensor.shape[axis] != count:
-            yield Defect("quantization", f"{name} has {count} scales for {'x'.join(map(str, tensor.shape))} elements")
+            yield Defect("quantization", f"has {count} scales for {'x'.join(map(str, tensor.shape))} elements")

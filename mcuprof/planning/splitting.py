@@ -36,8 +36,9 @@ from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
 from mcuprof.writers.tflite_model import to_tflite
 
 PLACEMENTS = 60  # choices placed per search
-# A quick placement ranks, a closer one compares neighbours, a thorough one is for what is shown and written.
-QUICK, CLOSER, THOROUGH = 0.0, 2.0, 4.0
+# A quick placement ranks, a thorough one compares neighbours and is what is shown and written. Its local search ends by
+# its own count of tries, far within these seconds: they only bound the exact search.
+QUICK, THOROUGH = 0.0, 4.0
 VARIATIONS = 24
 EFFORT = 4000  # operators in all variations that are placed: what one costs grows with them
 
@@ -221,7 +222,7 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
                     continue
                 tried += 1
                 splitter.say(f"varying split {tried}")
-                candidate = splitter.place(chosen, CLOSER)
+                candidate = splitter.place(chosen, THOROUGH)
                 splitter.effort += len(candidate.split.graph.ops)
                 if candidate.bytes < point.bytes:
                     point, improved = candidate, True

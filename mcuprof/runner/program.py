@@ -54,7 +54,7 @@ class Program:
     def initial_state(self) -> State:
         """Variable tensors as a runtime resets them: int8 at their zero point, everything else at 0.
 
-        Raises ModelError for a zero point that the type cannot hold.
+        Raises ModelError for a zero point that the type cannot hold, and for a type that nothing here computes with.
         """
         state = State()
         for index, tensor in enumerate(self.graph.tensors):
@@ -62,7 +62,10 @@ class Program:
                 start = zero_of(tensor) if tensor.dtype is DType.INT8 else 0
                 if not -128 <= start <= 127:
                     raise ModelError(f"tensor {tensor.name!r} has the zero point {start}, outside {tensor.dtype.value}")
-                state.variables[index] = np.full(tensor.shape, start, storage(tensor.dtype))
+                try:
+                    state.variables[index] = np.full(tensor.shape, start, storage(tensor.dtype))
+                except NoKernel as error:
+                    raise ModelError(f"tensor {tensor.name!r} cannot be a variable: {error}") from None
         return state
 
 

@@ -172,7 +172,6 @@ PROFILE = [("CONV_2D", 5), ("CONV_2D", 6)]
         (f"model,ms\n{NAMES[0]},\uff11\uff10\n{NAMES[1]},3\n", [], ["runs.csv:2:", "not a number"]),
         (f"model,ms\n{NAMES[0]},1e308\n{NAMES[1]},3\n", [], ["runs.csv:2:", "1e308 is not a time"]),
         (f"model,ms\n{NAMES[0]},100\n", ["runs.csv"], ["runs.csv is named twice"]),
-        (f"model,ms\n{NAMES[0]},100\n", ["own.toml", "-o", "own.toml"], ["own.toml is the table of runs itself"]),
         (f"model,ms\n{NAMES[0]},100\n{NAMES[1]}\n", [], ["runs.csv:3:", "1 cells, the header has 2"]),
         (f"model,time\n{NAMES[0]},100\n{NAMES[1]},1\n", [], ["runs.csv:1:", "ms, us, cycles"]),
         (f"model,ms,us\n{NAMES[0]},100,1\n", [], ["runs.csv:1:", "ms and us"]),

@@ -14,6 +14,7 @@ from mcuprof.memory import Placement, layout, place
 from mcuprof.memory.exact import improve
 from mcuprof.memory.greedy import best_greedy, portfolio
 from mcuprof.memory.layout import build_layout
+from mcuprof.memory.local import constraints, refit
 from tests.corpus import DATA, needs_shared
 from tests.memory.brute import least_arena
 
@@ -55,6 +56,30 @@ def test_a_crowd_is_placed_as_by_the_constraints_of_all_pairs(seed: int, monkeyp
     if not by_arrays.partners:  # upside down is the same then, and left out
         expected = expected[::2]
     assert found == expected
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_moving_items_in_a_sequence_places_all_as_if_anew(seed: int) -> None:
+    rng = random.Random(seed)
+    firsts = [rng.randrange(12) for _ in range(rng.randrange(4, 30))]
+    buffers = [(t, t + rng.choice((0, 1, 2, 6)), rng.randrange(1, 40)) for t in firsts]
+    group = [(0, 0), (1, buffers[0][2]), (2, buffers[0][2] + buffers[1][2])]  # parts with room for others between
+    layout = build_layout(buffers, {}, [group], rng.choice((1, 4)))
+    near = constraints(layout)
+    sequence = rng.sample(range(len(layout)), len(layout))
+    offsets = refit(near, sequence, [0] * len(layout), range(len(layout)))
+    for _ in range(20):
+        moved = rng.sample(range(len(layout)), rng.randrange(1, 3))
+        for item in moved:
+            sequence.remove(item)
+            sequence.insert(rng.randrange(len(layout)), item)
+        offsets = refit(near, sequence, offsets, {other for item in moved for other in (item, *layout.near[item])})
+        lowest: dict[int, int] = {}
+        for item in sequence:
+            spans = [(lowest[o] - high, lowest[o] - low) for o, low, high in near[item] if o in lowest]
+            free = [at for at in (0, *(end for _, end in spans)) if not any(lo < at < hi for lo, hi in spans)]
+            lowest[item] = min(at for at in free if at >= 0)
+        assert offsets == [lowest[item] for item in range(len(layout))]
 
 
 def random_case(seed: int) -> tuple[Buffers, dict[tuple[int, int], int]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from mcuprof.errors import ModelError
+from mcuprof.limits import ReadLimits
 from mcuprof.readers.onnx import read_onnx
 from tests.readers.onnx_build import Qdq, build, kinds, node, read
 
@@ -40,6 +41,14 @@ def test_external_data_beside_the_model(tmp_path: Path) -> None:
     data = external("sub/w.bin", offset="8", length="16")
     graph = read_onnx(data, str(tmp_path / "model.onnx"), {})
     assert graph.input(graph.ops[0], 1).array().tolist() == [2, 3, 4, 5]
+
+
+def test_external_data_counts_against_the_limit_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    path = str(tmp_path / "model.onnx")
+    read_onnx(external("w.bin"), path, {}, ReadLimits(file=16))
+    with pytest.raises(ModelError, match=r"16 bytes of external data.*--limit file=16"):
+        read_onnx(external("w.bin"), path, {}, ReadLimits(file=15))
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_a_narrow_terminal_cuts_no_numbers(capsys: pytest.CaptureFixture[str], m
         (["-d", "nothing-like-it"], "unknown device"),
         (["-d", "nucleo-l4r5zi", "-f", "parquet"], "name a file with -o"),
         (["-d", "nucleo-l4r5zi", "-j", "0"], "not a number of processes"),
-        (["-d", "nucleo-l4r5zi", "-o", str(FILES[0])], "is one of the models"),
+        (["-d", "nucleo-l4r5zi", "-o", str(FILES[0])], "is the model itself"),
         (["-d", "nucleo-l4r5zi", "-o", "/nowhere/at/all.csv"], "cannot write"),
     ],
 )

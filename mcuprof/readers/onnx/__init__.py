@@ -25,11 +25,14 @@ def read_onnx(data: bytes, path: str, input_shapes: Mapping[str, Shape], limits:
     shapes to inputs whose dimensions are open, `limits` bound what is read of external data. Raises ModelError with one
     line (without the path).
     """
+    import numpy as np
+
     model = parse(data)
-    net = build(model, path, input_shapes, limits)
-    infer(net)
-    _fuse_all(net)
-    return emit(net, model)
+    with np.errstate(all="ignore"):  # numbers that are none are refused where they matter, not warned of
+        net = build(model, path, input_shapes, limits)
+        infer(net)
+        _fuse_all(net)
+        return emit(net, model)
 
 
 def _fuse_all(net: Net) -> None:
