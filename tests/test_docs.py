@@ -22,6 +22,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 MODELS = {
     "model.tflite": "ds_cnn_int8",
     "vision.tflite": "mobilenet_v1_025_96_int8",
+    "vision_qdq.onnx": "mobilenet_v1_025_96_qdq",
     "models/keyword.tflite": "ds_cnn_int8",
     "models/digits.tflite": "digits_int8",
 }
@@ -67,7 +68,7 @@ def test_what_a_page_says_is_so(
 ) -> None:
     for name, sample in MODELS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / "samples" / f"{sample}.tflite", tmp_path / name)
+        shutil.copy(ROOT / "samples" / f"{sample}{Path(name).suffix}", tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

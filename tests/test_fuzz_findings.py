@@ -12,7 +12,7 @@ import pytest
 
 from mcuprof.cli import main
 from mcuprof.errors import ModelError
-from mcuprof.graph import DType, Graph, Op, Quantization, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Quantization, Tensor
 from mcuprof.limits import ReadLimits
 from mcuprof.ops.copying import copied
 from mcuprof.ops.geometry import taps_inside
@@ -53,6 +53,19 @@ def test_state_of_a_type_that_is_not_executed() -> None:
     x, y = Tensor("x", (4,), DType.BFLOAT16, variable=True), Tensor("y", (4,), DType.INT8)
     with pytest.raises(ModelError, match="'x' cannot be a variable: tensors of type bfloat16"):
         prepare(one(Op("RELU", (0,), (1,)), x, y)).initial_state()
+
+
+def test_convolutions_over_no_whole_groups_of_channels() -> None:
+    x, y = Tensor("x", (1, 4, 4, 24), DType.INT8), Tensor("y", (1, 4, 4, 2), DType.INT8)
+    weights = Tensor("w", (2, 1, 1, 23), DType.INT8, data=memoryview(bytes(46)))
+    (defect,) = defects(one(Op("CONV_2D", (0, 1), (2,)), x, weights, y))
+    assert "for 23 channels, its input has 24" in defect.message
+
+
+def test_svdf_needs_its_state() -> None:
+    tensors = [Tensor("t", (2, 2), DType.INT8)] * 4
+    with pytest.raises(ModelError, match="has no input 4"):
+        check_operands(one(Op("SVDF", (0, 1, 2, ABSENT), (3,)), *tensors))
 
 
 def test_handles_are_resources() -> None:

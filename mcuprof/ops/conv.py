@@ -6,6 +6,7 @@ weights OIHW. TRANSPOSE_CONV in TFLite takes (output shape, weights, x, bias).
 
 from __future__ import annotations
 
+from mcuprof.errors import ModelError
 from mcuprof.graph import Graph, Op, Shape
 from mcuprof.ops.convolve import prepare_conv, prepare_transpose_conv
 from mcuprof.ops.geometry import kernel_size, spatial, window, window_size
@@ -14,10 +15,17 @@ from mcuprof.ops.rows import window_rows
 
 
 def conv_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
-    """Output of a (depthwise) convolution: TFLite ComputeOutSize along both axes, explicit pads added first."""
+    """Output of a (depthwise) convolution: TFLite ComputeOutSize along both axes, explicit pads added first.
+
+    Raises ModelError where the input's channels are no whole groups of those the weights are for (TFLM's
+    `ConvPrepare` and ONNX alike).
+    """
     nchw = op.text("layout", "NHWC") == "NCHW"
-    n, h, w, _ = spatial(inputs[0], nchw)
+    n, h, w, given = spatial(inputs[0], nchw)
     weights = graph.input(op, 1)
+    summed = weights.shape[1 if nchw else -1] if op.kind == "CONV_2D" else 1
+    if summed < 1 or given % summed:
+        raise ModelError(f"its weights are for {summed} channels, its input has {given}")
     kernel_h, kernel_w = kernel_size(op, weights, nchw)
     channels = weights.shape[-1 if op.kind == "DEPTHWISE_CONV_2D" and not nchw else 0]
     pads = op.integers("pads", (0, 0, 0, 0)) if op.text("padding") == "EXPLICIT" else (0, 0, 0, 0)

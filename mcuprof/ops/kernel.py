@@ -47,7 +47,8 @@ def storage(dtype: DType) -> np.dtype[Any]:
     if dtype is DType.UINT4:
         return np.dtype(np.uint8)
     try:
-        return np.dtype(dtype.value)
+        # bfloat16 is a NumPy type only where some other package happened to register it.
+        return np.dtype(dtype.value if dtype is not DType.BFLOAT16 else "none")
     except TypeError:
         raise NoKernel(f"tensors of type {dtype.value}") from None
 

@@ -16,7 +16,7 @@ _INPUTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
         **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "ASSIGN_VARIABLE"), (0, 1)),
         "TRANSPOSE_CONV": (0, 1),
         "SPLIT_V": (0, 1, 2),
-        "SVDF": (0, 1, 2),
+        "SVDF": (0, 1, 2, 4),  # the bias is optional, the state is not
         **dict.fromkeys(("VAR_HANDLE", "CALL_ONCE", "CALL", "WHILE"), ()),
     }
 )
