@@ -62,10 +62,12 @@ def test_convolutions_over_no_whole_groups_of_channels() -> None:
     assert "for 23 channels, its input has 24" in defect.message
 
 
-def test_svdf_needs_its_state() -> None:
+def test_operands_that_kernels_need() -> None:
     tensors = [Tensor("t", (2, 2), DType.INT8)] * 4
     with pytest.raises(ModelError, match="has no input 4"):
         check_operands(one(Op("SVDF", (0, 1, 2, ABSENT), (3,)), *tensors))
+    with pytest.raises(ModelError, match="has no input 1"):
+        check_operands(one(Op("PADV2", (0,), (3,)), *tensors))
 
 
 def test_handles_are_resources() -> None:

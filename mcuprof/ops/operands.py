@@ -13,7 +13,7 @@ from mcuprof.ops import is_known
 _INPUTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "SPLIT", "PRELU"), (0, 1)),
-        **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "ASSIGN_VARIABLE"), (0, 1)),
+        **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "PADV2", "ASSIGN_VARIABLE"), (0, 1)),
         "TRANSPOSE_CONV": (0, 1),
         "SPLIT_V": (0, 1, 2),
         "SVDF": (0, 1, 2, 4),  # the bias is optional, the state is not
