@@ -12,7 +12,7 @@ from mcuprof.ops.soundness import NPU, defects
 from mcuprof.ops.traversal import reference_walk
 from mcuprof.planning.choice import Candidate, Firmware, Wishes, best, candidates
 from mcuprof.planning.interpreter import INPUTS, interpreted
-from mcuprof.planning.proof import Say, Step, checked, executed, read_back
+from mcuprof.planning.proof import Say, Step, checked, executed, read_back, silent
 from mcuprof.runtimes import Arena
 from mcuprof.runtimes.tflm.overlap import rules, walk
 from mcuprof.runtimes.tflm.support import refusal
@@ -38,16 +38,12 @@ class Planned:
     steps: tuple[Step, ...]
 
 
-def _silent(message: str) -> None:
-    """Nobody is told."""
-
-
 def plan_tflite(
     graph: Graph,
     data: bytes,
     firmware: Firmware,
     wishes: Wishes | None = None,
-    say: Say = _silent,
+    say: Say = silent,
     inputs: int = INPUTS,
 ) -> Planned:
     """The best proven plan for `graph`, which is what the reader made of `data`, a file without a plan.
@@ -77,7 +73,7 @@ def plan_tflite(
     )
 
 
-def plan_onnx(graph: Graph, wishes: Wishes, firmware: Firmware, say: Say = _silent) -> tuple[MemoryPlan, list[Step]]:
+def plan_onnx(graph: Graph, wishes: Wishes, firmware: Firmware, say: Say = silent) -> tuple[MemoryPlan, list[Step]]:
     """Order and offsets for a runtime that is not TFLM: no scratch, tensors only. Raises as `plan_tflite`."""
     allowed = rules(firmware.library, firmware.core)
     plan = memory.plan(

@@ -29,6 +29,10 @@ class Step:
     executed: bool = False
 
 
+def silent(message: str) -> None:
+    """The `Say` that tells nobody."""
+
+
 def checked(graph: Graph, plan: MemoryPlan, sharing: Sharing, scratch: list[list[int]]) -> Step:
     """The independent checker finds nothing wrong. Raises PlanError."""
     if wrong := check(graph, plan, sharing=sharing, scratch=scratch):

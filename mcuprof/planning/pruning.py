@@ -14,7 +14,7 @@ from mcuprof.graph import Graph
 from mcuprof.planning.choice import Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
-from mcuprof.planning.proof import RUNNER_INPUTS, Say, Step
+from mcuprof.planning.proof import RUNNER_INPUTS, Say, Step, silent
 from mcuprof.planning.rewriting import loss, rewritten
 from mcuprof.rewrites import Summary, prune
 from mcuprof.runner.inputs import random_inputs
@@ -32,12 +32,8 @@ class Pruned:
     steps: tuple[Step, ...]
 
 
-def _silent(message: str) -> None:
-    """Nobody is told."""
-
-
 def prune_tflite(
-    graph: Graph, data: bytes, firmware: Firmware, say: Say = _silent, inputs: int = INPUTS
+    graph: Graph, data: bytes, firmware: Firmware, say: Say = silent, inputs: int = INPUTS
 ) -> Pruned | None:
     """`graph` (what the reader made of `data`, a file without a plan) without dead channels and the like, proven.
 
@@ -63,7 +59,7 @@ def prune_tflite(
 
 
 def plan_pruned(
-    graph: Graph, data: bytes, firmware: Firmware, wishes: Wishes, say: Say = _silent, inputs: int = INPUTS
+    graph: Graph, data: bytes, firmware: Firmware, wishes: Wishes, say: Say = silent, inputs: int = INPUTS
 ) -> tuple[Planned, Pruned | None]:
     """The best proven plan for the pruned model, or for the model as it is where none needs less. Raises as its parts.
 

@@ -11,7 +11,7 @@ from mcuprof.graph import Graph
 from mcuprof.ops.floating import is_float_island
 from mcuprof.ops.narrowing import channel_axis
 from mcuprof.planning.onnx_proof import alike
-from mcuprof.planning.proof import Say
+from mcuprof.planning.proof import Say, silent
 from mcuprof.planning.pruning import Pruned
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.readers.onnx.load import parse
@@ -24,12 +24,8 @@ from mcuprof.writers.onnx_stripes import refusal
 INPUTS = 5
 
 
-def _silent(message: str) -> None:
-    """Nobody is told."""
-
-
 def prune_onnx(
-    graph: Graph, data: bytes, *, floats: bool, say: Say = _silent, inputs: int = INPUTS
+    graph: Graph, data: bytes, *, floats: bool, say: Say = silent, inputs: int = INPUTS
 ) -> tuple[Pruned | None, str]:
     """`graph` (what the reader made of `data`) without dead channels, proven; else None and why.
 

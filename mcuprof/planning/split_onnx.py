@@ -15,7 +15,7 @@ from mcuprof.memory import MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
 from mcuprof.planning.onnx_proof import alike
-from mcuprof.planning.proof import Say, Step, checked
+from mcuprof.planning.proof import Say, Step, checked, silent
 from mcuprof.planning.split_orchestrate import Limits, chosen
 from mcuprof.planning.splitting import Point, Splitter, front_points
 from mcuprof.readers.onnx import read_onnx
@@ -50,12 +50,8 @@ class OnnxSplit:
     steps: tuple[Step, ...]
 
 
-def _silent(message: str) -> None:
-    """Nobody is told."""
-
-
 def split_onnx(
-    graph: Graph, data: bytes, limits: Limits | None = None, say: Say = _silent, inputs: int = INPUTS
+    graph: Graph, data: bytes, limits: Limits | None = None, say: Say = silent, inputs: int = INPUTS
 ) -> OnnxSplit:
     """The split of `graph` (what the reader made of `data`) that the limits ask for, proven.
 
@@ -87,7 +83,7 @@ def split_onnx(
     return OnnxSplit(found, written, point, before, plan, front, tuple(steps))
 
 
-def split_front_onnx(graph: Graph, data: bytes, say: Say = _silent) -> tuple[Point, ...]:
+def split_front_onnx(graph: Graph, data: bytes, say: Say = silent) -> tuple[Point, ...]:
     """What there is to choose from, without any limit; nothing is proven or written. Raises ModelError."""
     model = parse(data)
     if reason := refusal(model, graph):
@@ -100,7 +96,7 @@ def emitted(model: object, nodes: Nodes, point: Point) -> bytes:
     return striped(model, nodes, point.split.graph, point.split.origins, point.split.tensors)
 
 
-def tensor_splitter(graph: Graph, nodes: Nodes, say: Say = _silent) -> TensorSplitter:
+def tensor_splitter(graph: Graph, nodes: Nodes, say: Say = silent) -> TensorSplitter:
     """The search for `graph`. Raises ModelError where not one operator can be run on stripes."""
     reasons = {index: nodes.whole(op) for index, op in enumerate(graph.ops) if can_divide(graph, op)}
     divisible = {index for index, reason in reasons.items() if not reason}

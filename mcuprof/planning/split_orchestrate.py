@@ -11,7 +11,7 @@ from mcuprof.ops import total_macs
 from mcuprof.planning.choice import Candidate, Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
-from mcuprof.planning.proof import Say, Step, checked, executed, read_back
+from mcuprof.planning.proof import Say, Step, checked, executed, read_back, silent
 from mcuprof.planning.rewriting import loss, rewritten
 from mcuprof.planning.splitting import Point, Splitter, front_points, resolver_additions, written
 from mcuprof.readers.tflite import read_tflite
@@ -61,17 +61,13 @@ class SplitPlanned:
     steps: tuple[Step, ...]
 
 
-def _silent(message: str) -> None:
-    """Nobody is told."""
-
-
 def split_tflite(
     graph: Graph,
     data: bytes,
     firmware: Firmware,
     wishes: Wishes | None = None,
     limits: Limits | None = None,
-    say: Say = _silent,
+    say: Say = silent,
     inputs: int = INPUTS,
 ) -> SplitPlanned:
     """The split of `graph` (what the reader made of `data`, a file without a plan) that the limits ask for, proven.
@@ -101,7 +97,7 @@ def split_tflite(
     return SplitPlanned(graph, base, planned, point, whole, before, point.arena, front, added, steps)
 
 
-def split_front(graph: Graph, firmware: Firmware, wishes: Wishes, say: Say = _silent) -> tuple[Point, ...]:
+def split_front(graph: Graph, firmware: Firmware, wishes: Wishes, say: Say = silent) -> tuple[Point, ...]:
     """What there is to choose from, without any limit; nothing is proven or written. Raises ModelError."""
     refuse(graph, firmware.arena(graph), firmware)
     return tuple(front_points(Splitter(simplify(graph), firmware, wishes, say, total_macs(graph))))
