@@ -55,34 +55,49 @@ class O:  # noqa: E742
     version: int = 1
 
 
-def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-    """The flatbuffer: one subgraph, one buffer per tensor."""
+Part = tuple[Sequence[T], Sequence[O], Sequence[int], Sequence[int]]
+
+
+def build(
+    tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int], *subgraphs: Part
+) -> bytes:
+    """The flatbuffer: one buffer per tensor, one operator code per operator; `subgraphs` follow the main one."""
     b = flatbuffers.Builder(1024)
     buffers = [_buffer(b, b"")]
-    placed = [_tensor(b, buffers, tensor, index) for index, tensor in enumerate(tensors)]
-    operators = [_operator(b, op, number) for number, op in enumerate(ops)]
-    name = b.CreateString("main")
-    parts = [_offsets(b, placed), _ints(b, inputs), _ints(b, outputs), _offsets(b, operators)]
-    tflite.SubGraphStart(b)
-    for add, part in zip(
-        (tflite.SubGraphAddTensors, tflite.SubGraphAddInputs, tflite.SubGraphAddOutputs, tflite.SubGraphAddOperators),
-        parts,
-        strict=True,
-    ):
-        add(b, part)
-    tflite.SubGraphAddName(b, name)
-    graphs = _offsets(b, [tflite.SubGraphEnd(b)])
-    codes = _offsets(b, [_code(b, op.kind, op.version) for op in ops])
+    parts: list[Part] = [(tensors, ops, inputs, outputs), *subgraphs]
+    codes: list[O] = []
+    graphs = []
+    for part in parts:
+        graphs.append(_subgraph(b, buffers, part, len(codes)))
+        codes += part[1]
+    placed, coded = _offsets(b, graphs), _offsets(b, [_code(b, op.kind, op.version) for op in codes])
     description = b.CreateString("test")
     held = _offsets(b, buffers)
     tflite.ModelStart(b)
     tflite.ModelAddVersion(b, 3)
-    tflite.ModelAddOperatorCodes(b, codes)
-    tflite.ModelAddSubgraphs(b, graphs)
+    tflite.ModelAddOperatorCodes(b, coded)
+    tflite.ModelAddSubgraphs(b, placed)
     tflite.ModelAddDescription(b, description)
     tflite.ModelAddBuffers(b, held)
     b.Finish(tflite.ModelEnd(b), file_identifier=b"TFL3")
     return bytes(b.Output())
+
+
+def _subgraph(b: Any, buffers: list[int], part: Part, first_code: int) -> int:
+    tensors, ops, inputs, outputs = part
+    placed = [_tensor(b, buffers, tensor, index) for index, tensor in enumerate(tensors)]
+    operators = [_operator(b, op, number) for number, op in enumerate(ops, first_code)]
+    name = b.CreateString("main" if not first_code else f"from operator {first_code}")
+    parts = [_offsets(b, placed), _ints(b, inputs), _ints(b, outputs), _offsets(b, operators)]
+    tflite.SubGraphStart(b)
+    for add, offset in zip(
+        (tflite.SubGraphAddTensors, tflite.SubGraphAddInputs, tflite.SubGraphAddOutputs, tflite.SubGraphAddOperators),
+        parts,
+        strict=True,
+    ):
+        add(b, offset)
+    tflite.SubGraphAddName(b, name)
+    return int(tflite.SubGraphEnd(b))
 
 
 def _buffer(b: Any, data: bytes) -> int:

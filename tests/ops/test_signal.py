@@ -285,3 +285,13 @@ def test_broken_options_are_one_reason(data: bytes) -> None:
     graph = replace(graph, ops=tuple(replace(op, attributes={"custom_options": data}) for op in graph.ops))
     with pytest.raises(ModelError, match=r"operator 0 \(CUSTOM:SignalWindow\) has no kernel: its option 'shift'"):
         prepare(graph).require_all()
+
+
+def test_state_inside_a_branch_lasts_from_one_call_to_the_next() -> None:
+    flag, x = T((1,), "bool"), T((1, 4), "int16")
+    late = ([x, x], [O("CUSTOM:SignalDelay", [0], [1], "", {"delay_length": 3})], [0], [1])
+    later = ([x, x], [O("CUSTOM:SignalDelay", [0], [1], "", {"delay_length": 7})], [0], [1])
+    choose = O("IF", [0, 1], [2], "IfOptions", {"ThenSubgraphIndex": 1, "ElseSubgraphIndex": 2})
+    data = build([flag, x, x], [choose], [0, 1], [2], late, later)
+    values = np.arange(1, 33, dtype=np.int16).reshape(8, 1, 4)
+    judge(data, [[np.array([number % 3 > 0]), value] for number, value in enumerate(values)])

@@ -189,7 +189,7 @@ RULES: Rules = {
     "ELU": data(256),  # OpData is a table of 256 int8 results
     "VAR_HANDLE": data(4),
     "ASSIGN_VARIABLE": assign_variable,
-    "CALL_ONCE": data(8),
+    **dict.fromkeys(("CALL_ONCE", "IF", "WHILE"), data(8)),
     "BATCH_MATMUL": batch_matmul,
     **dict.fromkeys(("ABS", "RSQRT"), data(20, 28)),
     "DIV": data(28),
