@@ -5,8 +5,9 @@ A kernel that does not take a type says so in Prepare or, on the board, at the f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ FIXED = {
 }
 
 
-def outcome(tensors: Sequence[T], op: O) -> tuple[bool, str | None]:
-    """Whether tflite-micro runs it once, all inputs 1 (5 where they are quantized), and our refusal."""
+def outcome(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProxyType({})) -> tuple[bool, str | None]:
+    """Whether tflite-micro runs it once, and our refusal. Inputs are 1, 5 where they are quantized, or of `values`."""
     given = [index for index in op.inputs if tensors[index].data is None]
     data = build(tensors, [op], given, op.outputs)
     graph = read_tflite(data, {})
@@ -53,15 +54,16 @@ def outcome(tensors: Sequence[T], op: O) -> tuple[bool, str | None]:
         interpreter = runtime.Interpreter.from_bytes(data, arena_size=1 << 20)
         for position, index in enumerate(given):
             tensor = tensors[index]
-            interpreter.set_input(np.full(tensor.shape, 5 if tensor.scale else 1, tensor.dtype), position)
+            filled = np.full(tensor.shape, values.get(index, 5 if tensor.scale else 1), tensor.dtype)
+            interpreter.set_input(filled, position)
         interpreter.invoke()
     except RuntimeError:
         return False, refusal(graph, graph.ops[0])
     return True, refusal(graph, graph.ops[0])
 
 
-def agree(tensors: Sequence[T], op: O) -> None:
-    runs, refused = outcome(tensors, op)
+def agree(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProxyType({})) -> None:
+    runs, refused = outcome(tensors, op, values)
     assert runs == (refused is None), (op.kind, [tensor.dtype for tensor in tensors], runs, refused)
 
 
@@ -176,3 +178,44 @@ def test_scale_of_a_bias(dtype: str, channels: int) -> None:
         scale = (0.0025 * factor,) * channels if factor else ()
         bias = T((4,), "int32" if dtype == "int8" else "int64", scale, (0,) * len(scale), np.zeros(4))
         agree([x, weights, bias, out], O("FULLY_CONNECTED", range(3), [3], "FullyConnectedOptions", {}))
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("CUSTOM")])
+def test_constants_that_are_computed(name: str) -> None:
+    tensors, op = CASES[name]
+    for index in op.inputs:
+        if tensors[index].data is not None:
+            made = [replace(tensor, data=None) if i == index else tensor for i, tensor in enumerate(tensors)]
+            agree(made, op, {index: tensors[index].data})
+
+
+def of_rank(rank: int, dtype: str) -> Iterator[tuple[list[T], O]]:
+    """Operators on tensors of so many dimensions of 2."""
+    big, one, less = ((size,) * count for size, count in ((2, rank), (1, rank), (2, rank - 1)))
+    x, y, reduced = (T(shape, dtype, *_scaled(dtype)) for shape in (big, one, less))
+    rows = [T((rank,), "int32", data=np.full(rank, value)) for value in (0, 1, 2)]
+    order, pads = T((rank,), "int32", data=np.arange(rank)), T((rank, 2), "int32", data=np.zeros((rank, 2)))
+    axis, twice = T((1,), "int32", data=[rank - 1]), replace(x, shape=(4, *big[1:]))
+    yield [x, pads, x], O("PAD", [0, 1], [2])
+    yield [x, pads, replace(T((), dtype, *_scaled(dtype)), data=1), x], O("PADV2", [0, 1, 2], [3])
+    yield [x, order, x], O("TRANSPOSE", [0, 1], [2])
+    yield [y, rows[2], x], O("BROADCAST_TO", [0, 1], [2])
+    yield [x, axis, x], O("REVERSE_V2", [0, 1], [2])
+    yield [x, x, twice], O("CONCATENATION", [0, 1], [2], "ConcatenationOptions", {"Axis": 0})
+    yield [x, rows[0], rows[1], rows[1], y], O("STRIDED_SLICE", range(4), [4], "StridedSliceOptions", {})
+    yield [x, axis, reduced], O("MEAN", [0, 1], [2], "ReducerOptions", {})
+    yield [x, axis, reduced], O("SUM", [0, 1], [2], "ReducerOptions", {})
+    yield [x, x], O("L2_NORMALIZATION", [0], [1])
+    if rank > 1:
+        yield [x, x, x], O("BATCH_MATMUL", [0, 1], [2], "BatchMatMulOptions", {})
+    for kind in ("ADD", "SUB", "MUL"):
+        yield [x, y, x], O(kind, [0, 1], [2], f"{kind.capitalize()}Options", {})
+    if rank <= 5:  # beyond, tflite-micro ends the process
+        yield [x, rows[0], rows[1], y], O("SLICE", range(3), [3])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("rank", range(1, 9))
+def test_dimensions(rank: int, dtype: str) -> None:
+    for tensors, op in of_rank(rank, dtype):
+        agree(tensors, op)

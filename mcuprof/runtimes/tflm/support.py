@@ -100,6 +100,8 @@ def refusal(graph: Graph, op: Op) -> str | None:
         return None
     if allowed is not None and x.dtype not in allowed:
         return f"TFLM's kernel does not take {x.dtype.value} (it takes {_list(allowed)})"
+    if reason := _rank_refusal(graph, op, x.dtype):
+        return reason
     if op.kind in _WEIGHTED and (reason := _weights_refusal(graph, op, x.dtype)):
         return reason
     if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
@@ -112,7 +114,7 @@ def refusal(graph: Graph, op: Op) -> str | None:
         return reason
     if is_onnx(graph) or not op.outputs or op.outputs[0] < 0:
         return None
-    rules = (_output_refusal, _indices_refusal, _zero_refusal, _fixed_refusal, _bias_refusal)
+    rules = (_output_refusal, _indices_refusal, _constant_refusal, _zero_refusal, _fixed_refusal, _bias_refusal)
     return next((reason for rule in rules if (reason := rule(graph, op, x.dtype))), None)
 
 
@@ -129,6 +131,37 @@ def _indices_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
     if indices is None or indices.dtype is _I32:
         return None
     return f"TFLM's kernel does not take {indices.dtype.value} indices (it takes int32)"
+
+
+# Inputs that must be constants: the kernel works out the output's size, or where to write, in Prepare.
+_CONSTANT: dict[str, int] = {
+    **dict.fromkeys(("BROADCAST_TO", "PAD", "PADV2", "TRANSPOSE", "EXPAND_DIMS"), 1),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), 1),
+    **dict.fromkeys(("FILL", "SPLIT"), 0),
+    "SPLIT_V": 2,
+}
+
+
+def _constant_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
+    tensor = graph.tensor(op, _CONSTANT[op.kind]) if op.kind in _CONSTANT else None
+    if tensor is None or tensor.is_constant:
+        return None
+    return f"TFLM's kernel wants input {_CONSTANT[op.kind]} to be a constant, and it is computed"
+
+
+# The most dimensions that the kernel takes, where it has a limit of its own; SLICE aborts beyond it.
+_MOST_DIMENSIONS: dict[str, int] = {
+    **dict.fromkeys(("BATCH_MATMUL", "BROADCAST_TO", "PAD", "PADV2", "SLICE", "TRANSPOSE"), 5),
+    **dict.fromkeys(("STRIDED_SLICE", "L2_NORMALIZATION"), 4),
+    **dict.fromkeys(("CONCATENATION", "REVERSE_V2"), 6),
+}
+
+
+def _rank_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
+    rank, most = len(graph.input(op).shape), _MOST_DIMENSIONS.get(op.kind)
+    if most is None or rank <= most:
+        return None
+    return f"TFLM's kernel takes {most} dimensions at most, not {rank}"
 
 
 def _list(types: Iterable[DType]) -> str:
