@@ -30,6 +30,7 @@ Product = Callable[[Array, Any], Array]
 """(rows [M, K], what to add to [M, N] or None) → [M, N]."""
 States = tuple[Array, ...]
 Activation = Callable[[Array], Array]
+_LARGEST = float(np.finfo(np.float32).max)
 _NONE: Mapping[str, Activation] = {}
 
 
@@ -65,9 +66,9 @@ class Layer:
         ]
 
     def clipped(self, values: Array) -> Array:
-        """What goes into an activation, within ±clip."""
-        clip = np.float32(self.op.number("clip"))
-        return np.clip(values, -clip, clip) if clip else values
+        """What goes into an activation, within ±clip: without one, what float32 holds."""
+        clip = np.float32(self.op.number("clip", _LARGEST))
+        return np.clip(values, -clip, clip)
 
     def vectors(self, position: int, direction: int, operands: Inputs, count: int) -> list[Array]:
         """One direction's share of an optional operand, cut into `count` vectors; zeros where it is absent."""
@@ -153,7 +154,7 @@ def prepare_layer(layer: Layer, cell: Callable[[int, Inputs], Cell], states: tup
     stays = op.outputs[0] == ABSENT
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
-        lengths = _lengths(layer, inputs)
+        lengths = _lengths(layer, inputs, stays)
         initial = [inputs[at] if at < len(inputs) and inputs[at] is not None else zeros for at in states]
         outputs, finals = [], []
         for direction in numbers:
@@ -187,13 +188,15 @@ def _sequence(layer: Layer, cell: Cell, x: Array, lengths: Array, states: States
     return outputs, finals
 
 
-def _lengths(layer: Layer, inputs: Inputs) -> Array:
+def _lengths(layer: Layer, inputs: Inputs, stays: bool) -> Array:
     """Steps of each row of the batch."""
     if layer.graph.tensor(layer.op, LENGTHS) is None:
         return np.full(layer.batch, layer.steps)
     lengths: Array = inputs[LENGTHS]
     if lengths.size and not 0 <= lengths.min() <= lengths.max() <= layer.steps:
         raise NoKernel(f"sequences of {lengths.min()} to {lengths.max()} steps in {layer.steps}")
+    if stays and layer.op.integer("transposed") and lengths.max(initial=0) > 1 and not lengths.all():
+        raise NoKernel("an empty sequence without outputs, whose state ONNX Runtime reads where it has written none")
     return lengths
 
 
