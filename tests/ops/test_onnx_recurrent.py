@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mcuprof.errors import ModelError
 from mcuprof.graph import Graph
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.runner.program import evaluate, prepare
@@ -186,5 +185,3 @@ def test_floats(network: Network) -> None:
 @given(networks(("LSTM", "GRU", DYNAMIC)))
 def test_many(network: Network) -> None:
     network.check()
-
-
