@@ -30,7 +30,7 @@ Product = Callable[[Array, Any], Array]
 """(rows [M, K], what to add to [M, N] or None) → [M, N]."""
 States = tuple[Array, ...]
 Activation = Callable[[Array], Array]
-_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST = float.fromhex("0x1.fffffep127")  # of float32
 _NONE: Mapping[str, Activation] = {}
 
 
@@ -118,6 +118,8 @@ def read_layer(graph: Graph, op: Op, gates: int, defaults: tuple[str, ...], stat
     count, columns = len(backwards), gates * recurrent.shape[1 if dynamic else -1]
     steps, batch, features = x.shape
     hidden = columns // gates
+    if op.integer("hidden_size", hidden) != hidden:
+        raise NoKernel(f"weights for {hidden} units, of which it says {op.integer('hidden_size')}")
     needed: dict[int, Shape] = {
         W: (count, features, columns) if dynamic else (count, columns, features),
         R: (count, hidden, columns) if dynamic else (count, columns, hidden),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mcuprof.errors import ModelError
 from mcuprof.graph import Graph
+from mcuprof.ops import macs
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.runner.program import evaluate, prepare
 
@@ -107,10 +110,11 @@ class Network:
             np.testing.assert_array_equal(a, b)
 
 
-def theirs(file: bytes, feeds: dict[str, Any]) -> list[Any]:
+def theirs(file: bytes, feeds: dict[str, Any], *, optimised: bool = True) -> list[Any]:
     """All outputs, on one thread. Only its optimiser keeps u8 · s8 from saturating where there is no VNNI."""
     options = runtime.SessionOptions()
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    level = runtime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_EXTENDED if optimised else level.ORT_DISABLE_ALL
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
@@ -185,3 +189,133 @@ def test_floats(network: Network) -> None:
 @given(networks(("LSTM", "GRU", DYNAMIC)))
 def test_many(network: Network) -> None:
     network.check()
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_dequantized_weights(kind: str, direction: str) -> None:
+    """QDQ: to ONNX Runtime computed weights, which it cannot pack, so that one row is summed in another order."""
+    net = Network(kind, 7, 4, 1, 150, 140)
+    net.face(direction)
+    net.floats(1.0)
+    net.bias()
+    file = onnx.load_from_string(net.file())
+    for name in ("W", "R"):
+        content = net.rng.integers(-128, 128, net.stored[name].shape).astype(np.int8)
+        (old,) = (proto for proto in file.graph.initializer if proto.name == name)
+        old.CopyFrom(onnx.numpy_helper.from_array(content, f"{name}_q"))
+        file.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0.002, F), f"{name}_scale"))
+        file.graph.initializer.append(onnx.numpy_helper.from_array(np.array(0, np.int8), f"{name}_zero"))
+        inputs = [f"{name}_q", f"{name}_scale", f"{name}_zero"]
+        file.graph.node.insert(0, onnx.helper.make_node("DequantizeLinear", inputs, [name]))
+    content = file.SerializeToString()
+    expected = theirs(content, net.feeds, optimised=False)
+    graph = read_onnx(content, "", {})
+    assert [op.kind for op in graph.ops] == [kind]
+    for a, b in zip(ours(graph, net.feeds), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def plain(kind: str = "LSTM") -> Network:
+    net = Network(kind, 3, 4, 2, 5, 6)
+    if kind == DYNAMIC:
+        net.integers(np.int8, per_channel=False, zeros=False)
+    else:
+        net.floats(0.3)
+    net.bias()
+    return net
+
+
+REFUSED = (
+    ({"activations": ["Sigmoid", "Elu", "Tanh"]}, "activation elu"),
+    ({"activations": ["Sigmoid"]}, "1 activations, where it needs 3"),
+    ({"clip": -1.0}, "a clip of -1"),
+    ({"direction": "sideways"}, "direction 'sideways'"),
+    ({"hidden_size": 7}, "weights for 6 units, of which it says 7"),
+)
+
+
+@pytest.mark.parametrize(("attributes", "reason"), REFUSED)
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC])
+def test_refused_options(kind: str, attributes: dict[str, Any], reason: str) -> None:
+    net = plain(kind)
+    graph = read_onnx(net.file(), "", {})
+    (op,) = graph.ops
+    joined = {name: ",".join(value) if isinstance(value, list) else value for name, value in attributes.items()}
+    bad = replace(graph, ops=(replace(op, attributes={**op.attributes, **joined}),))
+    assert prepare(bad).missing == {0: reason}
+
+
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU"])
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 3), (3, 3, 3), (1, 0, 0), (1, 24, 6, 1)])
+def test_wrong_shapes(kind: str, position: int, shape: tuple[int, ...]) -> None:
+    """Never anything but a reason, or an error with a message when it runs."""
+    graph = read_onnx(plain(kind).file(), "", {})
+    (op,) = graph.ops
+    tensors = list(graph.tensors)
+    old = tensors[op.inputs[position]]
+    data = None if old.data is None else memoryview(bytes(4 * 3 * 3 * 24))
+    tensors[op.inputs[position]] = replace(old, shape=shape, data=data)
+    program = prepare(replace(graph, tensors=tuple(tensors)))
+    assert list(program.missing) == [0] and program.missing[0]
+
+
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU"])
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_missing_operands(kind: str, position: int) -> None:
+    graph = read_onnx(plain(kind).file(), "", {})
+    (op,) = graph.ops
+    inputs = tuple(-1 if at == position else index for at, index in enumerate(op.inputs))
+    program = prepare(replace(graph, ops=(replace(op, inputs=inputs),)))
+    assert program.missing == {0: f"its operands do not fit ({op.kind} has no input {position})"}
+
+
+@pytest.mark.parametrize("lengths", [(5, 1), (-1, 1)])
+def test_impossible_lengths(lengths: tuple[int, int]) -> None:
+    net = plain()
+    net.put(4, "lengths", np.array(lengths, np.int32), fed=True)
+    with pytest.raises(ModelError, match=r"sequences of -?\d to \d steps in 4"):
+        ours(read_onnx(net.file(), "", {}), net.feeds)
+
+
+def test_state_that_was_never_written() -> None:
+    """A row without steps, integer weights, outputs that nobody takes: ONNX Runtime's results change by the run."""
+    net = plain(DYNAMIC)
+    net.put(4, "lengths", np.array([0, 4], np.int32), fed=True)
+    net.outputs[0] = ""
+    with pytest.raises(ModelError, match="an empty sequence without outputs"):
+        ours(read_onnx(net.file(), "", {}), net.feeds)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU"])
+def test_no_steps(kind: str) -> None:
+    """As for rows without steps, of which ONNX Runtime gives states of 0; of no steps at all it aborts."""
+    net = plain(kind)
+    net.put(0, "X", np.zeros((0, 2, 5), F), fed=True)
+    y, *states = ours(read_onnx(net.file(), "", {}), net.feeds)
+    assert y.shape == (0, 1, 2, 6)
+    assert all(state.shape == (1, 2, 6) and not state.any() for state in states)
+
+
+def test_of_tflite_is_another_operator() -> None:
+    graph = read_onnx(plain().file(), "", {})
+    assert prepare(replace(graph, origin=replace(graph.origin, format="tflite"))).missing == {
+        0: "not executed by mcuprof"
+    }
+
+
+def test_scales_of_two_directions() -> None:
+    """One each belongs to axis 0; one per column and direction no tensor can carry, so they stay inputs."""
+    carried, kept = [], []
+    for per_channel in (False, True):
+        net = Network(DYNAMIC, 5, 2, 1, 3, 4)
+        net.face("bidirectional")
+        net.integers(np.int8, per_channel=per_channel, zeros=False)
+        graph = read_onnx(net.file(), "", {})
+        (op,) = graph.ops
+        carried.append(graph.input(op, 1).quantization)
+        kept.append(len(op.inputs))
+        assert macs(graph, op) == 2 * 2 * (3 + 4) * 16
+    assert carried[0] is not None and (carried[0].axis, len(carried[0].scale)) == (0, 2)
+    assert carried[1] is None and kept == [3, 12]
