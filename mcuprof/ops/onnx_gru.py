@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from mcuprof.graph import Graph, Op
-from mcuprof.ops import mlas
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel
+from mcuprof.ops.onnx_activations import IN_STEPS
 from mcuprof.ops.onnx_recurrent import BIAS, HIDDEN, Cell, Layer, R, States, W, prepare_layer, read_layer
 
 _GATES = 3
 _DEFAULTS = ("sigmoid", "tanh")
 _STATES = (HIDDEN,)
-_IN_STEPS = {"sigmoid": mlas.logistic_in_steps, "tanh": mlas.tanh_in_steps}
 
 
 def prepare_onnx_gru(graph: Graph, op: Op) -> Kernel:
@@ -33,7 +32,7 @@ def _cell(layer: Layer, direction: int, operands: Inputs) -> Cell:
     candidates = layer.product(R, direction, operands, slice(2, 3))
     enter_z, enter_r, enter_h, bias_z, bias_r, bias_h = layer.vectors(BIAS, direction, operands, 2 * _GATES)
     update, _ = layer.activations(direction)
-    reset, candidate = layer.activations(direction, _IN_STEPS)
+    reset, candidate = layer.activations(direction, IN_STEPS)
     biased = layer.graph.tensor(layer.op, BIAS) is not None
     late = bool(layer.op.integer("linear_before_reset"))
 
@@ -50,4 +49,5 @@ def _cell(layer: Layer, direction: int, operands: Inputs) -> Cell:
         z = update(layer.clipped(z + (enter_z + bias_z)))
         return ((np.float32(1) - z) * g + z * h,)
 
-    return Cell(layer.product(W, direction, operands), step)
+    enter = layer.product(W, direction, operands)
+    return Cell(lambda rows: enter(rows, None), step)

@@ -61,4 +61,5 @@ def _cell(layer: Layer, direction: int, operands: Inputs) -> Cell:
         o = gate(layer.clipped(peep(o, c, 1) + bias_o))
         return o * squash(c), c
 
-    return Cell(layer.product(W, direction, operands), step)
+    enter = layer.product(W, direction, operands)
+    return Cell(lambda rows: enter(rows, None), step)

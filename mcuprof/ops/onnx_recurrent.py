@@ -1,4 +1,4 @@
-"""What ONNX's LSTM and GRU share: operands and options, directions, lengths, activations, products with the weights.
+"""What ONNX's LSTM, GRU and RNN share: operands and options, directions, lengths, products with the weights.
 
 Source: onnxruntime `core/providers/cpu/rnn/rnn_helpers.cc`, `lstm_base.h`, and for integer weights
 `contrib_ops/cpu/quantization/dynamic_quantize_lstm.cc`. All on one thread: with more of them, integer products get the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from mcuprof.graph import ABSENT, Graph, Op, Shape
 from mcuprof.ops import mlas
 from mcuprof.ops.kernel import Array, Inputs, Kernel, NoKernel, is_float, is_onnx, matmul_type
+from mcuprof.ops.onnx_activations import Activation, Function, read_functions
 from mcuprof.ops.quantize import along_axis, quantize_dynamically
 from mcuprof.ops.sums import DEQUANTIZED
 
@@ -29,7 +29,6 @@ _DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False,
 Product = Callable[[Array, Any], Array]
 """(rows [M, K], what to add to [M, N] or None) → [M, N]."""
 States = tuple[Array, ...]
-Activation = Callable[[Array], Array]
 _LARGEST = float.fromhex("0x1.fffffep127")  # of float32
 _NONE: Mapping[str, Activation] = {}
 
@@ -38,16 +37,18 @@ _NONE: Mapping[str, Activation] = {}
 class Cell:
     """One direction: `enter` multiplies x with W; `step(the step's share of that, states)` gives the new states.
 
-    States are [batch, hidden]; the first of them is the output.
+    States are [batch, hidden]; the first of them is the output. `to_the_end`: the runtime multiplies the steps beyond
+    the longest sequence, too, and the number of rows decides in which order a product is summed up.
     """
 
-    enter: Product
+    enter: Callable[[Array], Array]
     step: Callable[[Array, States], States]
+    to_the_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """An operator's sizes and options; `backwards` and `functions` (name, alpha, beta) have one entry per direction."""
+    """An operator's sizes and options; `backwards` and `functions` have one entry per direction."""
 
     graph: Graph
     op: Op
@@ -56,14 +57,11 @@ class Layer:
     batch: int
     hidden: int
     backwards: tuple[bool, ...]
-    functions: tuple[tuple[tuple[str, float, float], ...], ...]
+    functions: tuple[tuple[Function, ...], ...]
 
     def activations(self, direction: int, special: Mapping[str, Activation] = _NONE) -> list[Activation]:
         """The functions of one direction; those in `special` are computed so."""
-        return [
-            special.get(name) or partial(_FUNCTIONS[name][0], a=np.float32(alpha), b=np.float32(beta))
-            for name, alpha, beta in self.functions[direction]
-        ]
+        return [function.bound(special) for function in self.functions[direction]]
 
     def clipped(self, values: Array) -> Array:
         """What goes into an activation, within ±clip: without one, what float32 holds."""
@@ -76,13 +74,18 @@ class Layer:
             return [np.zeros(self.hidden, np.float32)] * count
         return np.split(operands[position][direction], count)
 
-    def product(self, position: int, direction: int, operands: Inputs, gates: slice = slice(None)) -> Product:
-        """The product with one direction of W or R, or with what some gates have of it."""
+    def product(
+        self, position: int, direction: int, operands: Inputs, gates: slice = slice(None), *, packed: bool = True
+    ) -> Product:
+        """The product with one direction of W or R, or with what some gates have of it.
+
+        `packed`: the runtime packs what is constant.
+        """
         tensor, stored = self.graph.input(self.op, position), operands[position][direction]
         columns = np.arange(self.gates * self.hidden).reshape(self.gates, -1)[gates].reshape(-1)
         if is_float(tensor):
             matrix = np.ascontiguousarray(stored[columns].T)
-            packed = tensor.is_constant and not self.op.integer(DEQUANTIZED)
+            packed &= tensor.is_constant and not self.op.integer(DEQUANTIZED)
             return lambda rows, start: mlas.dense(rows, matrix, start, packed=packed, transposed=True)
         count = len(self.backwards)
         if tensor.quantization is not None:
@@ -134,7 +137,7 @@ def read_layer(graph: Graph, op: Op, gates: int, defaults: tuple[str, ...], stat
             raise NoKernel(f"{_dims(tensor.shape)} elements in input {position}, where it needs {_dims(shape)}")
         if tensor is not None and position in (BIAS, PEEPHOLES, *states) and not is_float(tensor):
             raise NoKernel(f"type {tensor.dtype.value} in input {position}")
-    functions = _functions(op, defaults, count)
+    functions = read_functions(op, defaults, count)
     return Layer(graph, op, gates, steps, batch, hidden, backwards, functions)
 
 
@@ -179,7 +182,8 @@ def _sequence(layer: Layer, cell: Cell, x: Array, lengths: Array, states: States
     finals = tuple(np.zeros_like(state) for state in states)
     if not longest:
         return outputs, finals
-    entered = cell.enter(x[:longest].reshape(longest * layer.batch, -1), None).reshape(longest, layer.batch, -1)
+    entering = x if cell.to_the_end else x[:longest]
+    entered = cell.enter(entering.reshape(-1, x.shape[-1])).reshape(len(entering), layer.batch, -1)
     for step in range(longest):
         live, last = np.less(step, lengths)[:, None], np.equal(step + 1, lengths)[:, None]
         new = cell.step(entered[step], states)
@@ -234,34 +238,3 @@ def _dynamic(weights: Array, scale: Array) -> Product:
 def _spread(values: Any, directions: int) -> Array:
     """One value per direction, or per direction and column, to be broadcast along [directions, in, columns]."""
     return np.asarray(values).reshape(directions, 1, -1)
-
-
-# Activations ----------------------------------------------------------------------------------------------------------
-
-# By lower-case name: the function of (x, alpha, beta), how many of the two it takes, and what they are by default.
-_FUNCTIONS: Mapping[str, tuple[Callable[..., Array], int, tuple[float, float]]] = {
-    "sigmoid": (lambda x, a, b: mlas.logistic(x), 0, (0, 0)),
-    "tanh": (lambda x, a, b: mlas.tanh(x), 0, (0, 0)),
-    "relu": (lambda x, a, b: np.maximum(x, np.float32(0)), 0, (0, 0)),
-    "softsign": (lambda x, a, b: x / (np.float32(1) + np.abs(x)), 0, (0, 0)),
-    "leakyrelu": (lambda x, a, b: np.where(x >= 0, x, a * x), 1, (0.01, 0)),
-    "thresholdedrelu": (lambda x, a, b: np.where(x > a, x, np.float32(0)), 1, (0, 0)),
-    "affine": (lambda x, a, b: a * x + b, 2, (0, 0)),
-    "hardsigmoid": (lambda x, a, b: np.clip(a * x + b, np.float32(0), np.float32(1)), 2, (0.2, 0.5)),
-}
-
-
-def _functions(op: Op, defaults: tuple[str, ...], directions: int) -> tuple[tuple[tuple[str, float, float], ...], ...]:
-    """Each direction's functions. Alphas and betas go, in order, to those that take them."""
-    names = op.text("activations").lower().split(",") if op.text("activations") else [*defaults] * directions
-    if len(names) != len(defaults) * directions:
-        raise NoKernel(f"{len(names)} activations, where it needs {len(defaults) * directions}")
-    alphas, betas = iter(op.numbers("activation_alpha")), iter(op.numbers("activation_beta"))
-    found = []
-    for name in names:
-        if name not in _FUNCTIONS:
-            raise NoKernel(f"activation {name}")
-        _, takes, (alpha, beta) = _FUNCTIONS[name]
-        found.append((name, next(alphas, alpha) if takes > 0 else alpha, next(betas, beta) if takes > 1 else beta))
-    count = len(defaults)
-    return tuple(tuple(found[first : first + count]) for first in range(0, len(found), count))

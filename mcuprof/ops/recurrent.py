@@ -11,6 +11,7 @@ from mcuprof.ops.kernel import is_onnx
 from mcuprof.ops.lstm import prepare_lstm
 from mcuprof.ops.onnx_gru import prepare_onnx_gru
 from mcuprof.ops.onnx_lstm import prepare_onnx_lstm
+from mcuprof.ops.onnx_rnn import prepare_onnx_rnn
 from mcuprof.ops.operator import InputShapes, Operator, as_stored
 from mcuprof.ops.svdf import prepare_svdf
 
@@ -46,7 +47,7 @@ OPERATORS = (
     Operator("BIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs),
     Operator("LSTM", as_stored, recurrent_macs, prepare_onnx_lstm),
     Operator("GRU", as_stored, recurrent_macs, prepare_onnx_gru),
-    Operator("RNN", as_stored, recurrent_macs),
+    Operator("RNN", as_stored, recurrent_macs, prepare_onnx_rnn),
     Operator("UNIDIRECTIONAL_SEQUENCE_RNN", as_stored, recurrent_macs),
     Operator("SVDF", svdf_shapes, svdf_macs, prepare_svdf),
 )

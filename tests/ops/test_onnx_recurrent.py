@@ -1,4 +1,4 @@
-"""LSTM, DynamicQuantizeLSTM and GRU of random sizes and options against ONNX Runtime, bit for bit."""
+"""LSTM, DynamicQuantizeLSTM, GRU and RNN of random sizes and options against ONNX Runtime, bit for bit."""
 
 from __future__ import annotations
 
@@ -21,10 +21,24 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 F = np.float32
 DYNAMIC = "DynamicQuantizeLSTM"
-GATES = {"LSTM": 4, DYNAMIC: 4, "GRU": 3}
-FUNCTIONS = {"LSTM": 3, DYNAMIC: 3, "GRU": 2}
-OUTPUTS = {"LSTM": ("Y", "Y_h", "Y_c"), DYNAMIC: ("Y", "Y_h", "Y_c"), "GRU": ("Y", "Y_h")}
-NAMES = ("Sigmoid", "Tanh", "Relu", "softsign", "LeakyRelu", "ThresholdedRelu", "Affine", "HardSigmoid")
+GATES = {"LSTM": 4, DYNAMIC: 4, "GRU": 3, "RNN": 1}
+FUNCTIONS = {"LSTM": 3, DYNAMIC: 3, "GRU": 2, "RNN": 1}
+OUTPUTS = {"LSTM": ("Y", "Y_h", "Y_c"), DYNAMIC: ("Y", "Y_h", "Y_c"), "GRU": ("Y", "Y_h"), "RNN": ("Y", "Y_h")}
+NAMES = (
+    *(
+        "Sigmoid",
+        "Tanh",
+        "Relu",
+        "Softsign",
+        "LeakyRelu",
+        "ThresholdedRelu",
+        "Affine",
+        "HardSigmoid",
+        "Elu",
+        "Softplus",
+    ),
+    "ScaledTanh",
+)
 SMALL = st.integers(1, 5)
 SIZE = st.integers(1, 40)
 
@@ -148,15 +162,16 @@ def networks(draw: st.DrawFn, kinds: tuple[str, ...]) -> Network:
     for position, name in ((5, "h"), (6, "c"))[: len(net.outputs) - 1]:
         if draw(st.booleans()):
             net.put(position, name, net.normal(net.directions, net.batch, net.hidden), fed=draw(st.booleans()))
-    if kind != "GRU" and draw(st.booleans()):
+    if len(net.outputs) == 3 and draw(st.booleans()):
         net.put(7, "P", net.normal(net.directions, 3 * net.hidden))
     if draw(st.booleans()):
         net.attributes["clip"] = draw(st.sampled_from((0.1, 1.0, 5.0)))
-    if draw(st.booleans()):
+    if kind != "RNN" and draw(st.booleans()):
         net.attributes["linear_before_reset" if kind == "GRU" else "input_forget"] = 1
     if draw(st.booleans()):
         count = FUNCTIONS[kind] * net.directions
-        net.attributes["activations"] = draw(st.lists(st.sampled_from(NAMES), min_size=count, max_size=count))
+        names = draw(st.lists(st.sampled_from(NAMES), min_size=count, max_size=count))
+        net.attributes["activations"] = [name.lower() for name in names] if kind == "GRU" else names
         for name in ("activation_alpha", "activation_beta"):
             values = draw(st.lists(st.sampled_from((0.25, 0.5, 0.1)), max_size=count))
             if values:
@@ -179,19 +194,19 @@ def test_dynamically_quantized(network: Network) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(networks(("LSTM", "GRU")))
+@given(networks(("LSTM", "GRU", "RNN")))
 def test_floats(network: Network) -> None:
     network.check()
 
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=5000)
-@given(networks(("LSTM", "GRU", DYNAMIC)))
+@given(networks(("LSTM", "GRU", "RNN", DYNAMIC)))
 def test_many(network: Network) -> None:
     network.check()
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 def test_dequantized_weights(kind: str, direction: str) -> None:
     """QDQ: to ONNX Runtime computed weights, which it cannot pack, so that one row is summed in another order."""
@@ -227,7 +242,7 @@ def plain(kind: str = "LSTM") -> Network:
 
 
 REFUSED = (
-    ({"activations": ["Sigmoid", "Elu", "Tanh"]}, "activation elu"),
+    ({"activations": ["Sigmoid", "Swish", "Tanh"]}, "activation 'swish'"),
     ({"activations": ["Sigmoid"]}, "1 activations, where it needs 3"),
     ({"clip": -1.0}, "a clip of -1"),
     ({"direction": "sideways"}, "direction 'sideways'"),
@@ -246,7 +261,7 @@ def test_refused_options(kind: str, attributes: dict[str, Any], reason: str) -> 
     assert prepare(bad).missing == {0: reason}
 
 
-@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU"])
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU", "RNN"])
 @pytest.mark.parametrize("position", [0, 1, 2, 3])
 @pytest.mark.parametrize("shape", [(), (1,), (1, 3), (3, 3, 3), (1, 0, 0), (1, 24, 6, 1)])
 def test_wrong_shapes(kind: str, position: int, shape: tuple[int, ...]) -> None:
@@ -261,7 +276,7 @@ def test_wrong_shapes(kind: str, position: int, shape: tuple[int, ...]) -> None:
     assert list(program.missing) == [0] and program.missing[0]
 
 
-@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU"])
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU", "RNN"])
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_missing_operands(kind: str, position: int) -> None:
     graph = read_onnx(plain(kind).file(), "", {})
@@ -288,7 +303,7 @@ def test_state_that_was_never_written() -> None:
         ours(read_onnx(net.file(), "", {}), net.feeds)
 
 
-@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU"])
+@pytest.mark.parametrize("kind", ["LSTM", DYNAMIC, "GRU", "RNN"])
 def test_no_steps(kind: str) -> None:
     """As for rows without steps, of which ONNX Runtime gives states of 0; of no steps at all it aborts."""
     net = plain(kind)
