@@ -9,8 +9,22 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import tflite
+from flatbuffers import flexbuffers
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "int4": 17}
+CUSTOM = "CUSTOM:"
+
+_TYPES = {
+    "float32": 0,
+    "int32": 2,
+    "uint8": 3,
+    "int64": 4,
+    "bool": 6,
+    "int16": 7,
+    "int8": 9,
+    "uint64": 12,
+    "uint32": 15,
+    "int4": 17,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,10 @@ class T:
 
 @dataclass(frozen=True)
 class O:  # noqa: E742
-    """An operator: builtin name, tensor indices, the options table's class and its fields by schema name."""
+    """An operator: builtin name, tensor indices, the options table's class and its fields by schema name.
+
+    A custom operator's name begins with `CUSTOM:`; its `fields` are its FlexBuffers map.
+    """
 
     kind: str
     inputs: Sequence[int]
@@ -112,8 +129,10 @@ def _packed(tensor: T) -> bytes:
 
 
 def _operator(b: Any, op: O, number: int) -> int:
-    options = None
-    if op.options:
+    options = custom = None
+    if op.kind.startswith(CUSTOM):
+        custom = b.CreateByteVector(bytes(flexbuffers.Dumps(dict(op.fields or {}))))
+    elif op.options:
         getattr(tflite, f"{op.options}Start")(b)
         for field, value in (op.fields or {}).items():
             getattr(tflite, f"{op.options}Add{field}")(b, value)
@@ -126,15 +145,20 @@ def _operator(b: Any, op: O, number: int) -> int:
     if options is not None:
         tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, op.options))
         tflite.OperatorAddBuiltinOptions(b, options)
+    if custom is not None:
+        tflite.OperatorAddCustomOptions(b, custom)
     return int(tflite.OperatorEnd(b))
 
 
 def _code(b: Any, kind: str, version: int) -> int:
-    code = getattr(tflite.BuiltinOperator, kind)
+    name = b.CreateString(kind.removeprefix(CUSTOM)) if kind.startswith(CUSTOM) else None
+    code = getattr(tflite.BuiltinOperator, "CUSTOM" if name is not None else kind)
     tflite.OperatorCodeStart(b)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
     tflite.OperatorCodeAddBuiltinCode(b, code)
     tflite.OperatorCodeAddVersion(b, version)
+    if name is not None:
+        tflite.OperatorCodeAddCustomCode(b, name)
     return int(tflite.OperatorCodeEnd(b))
 
 

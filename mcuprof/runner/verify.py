@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcuprof.graph import Graph
+from mcuprof.ops import keeps_state
 from mcuprof.ops.kernel import Array
 from mcuprof.ops.traversal import Walk, reference_walk
 from mcuprof.runner.arena import Plan
@@ -87,7 +88,7 @@ def verify(
     program = prepare(graph)
     missing = tuple((index, graph.ops[index].kind, reason) for index, reason in sorted(program.missing.items()))
     stateful = any(tensor.variable for tensor in graph.tensors) or any(op.kind == "VAR_HANDLE" for op in graph.ops)
-    stateful |= bool(graph.subgraphs)
+    stateful |= bool(graph.subgraphs) or any(keeps_state(op) for op in graph.ops)
     found = run_parts(task, 1 if stateful else jobs, progress or (lambda done, total: None))
     return Verification(
         inputs=len(sets),

@@ -7,7 +7,7 @@ AllocateTensors, on the device, after flashing; here it fails before.
 from __future__ import annotations
 
 from mcuprof.graph import DType, Graph, Op
-from mcuprof.ops.custom import SIGNAL
+from mcuprof.ops import signal
 
 _MATH = (DType.FLOAT32, DType.INT8, DType.INT16)
 _FLOAT_ONLY = (DType.FLOAT32,)
@@ -42,7 +42,7 @@ _TYPES: dict[str, tuple[DType, ...] | None] = {
             *("GREATER_EQUAL", "LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT_V2", "REVERSE_V2", "ADD_N"),
             *("DYNAMIC_UPDATE_SLICE", "EMBEDDING_LOOKUP", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"),
             *("CALL_ONCE", "IF", "WHILE", "CUSTOM:TFLite_Detection_PostProcess", "CUSTOM:ethos-u"),
-            *(f"CUSTOM:{code}" for code in SIGNAL),
+            *(operator.kind for operator in signal.OPERATORS),
         ),
         None,
     ),
