@@ -114,7 +114,7 @@ class Network:
         return bytes(helper.make_model(whole, opset_imports=imports, ir_version=9).SerializeToString())
 
     def check(self, *, finite: bool = False) -> None:
-        """Theirs and ours. `finite`: only networks in which nothing overflows; ONNX Runtime quantizes even infinities."""
+        """Theirs and ours; `finite`: where nothing overflows, for ONNX Runtime quantizes even infinities."""
         file = self.file()
         expected = theirs(file, self.feeds)
         if finite:
