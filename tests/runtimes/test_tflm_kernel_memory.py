@@ -6,10 +6,6 @@ the same records (pointers shrink), and are compared with executed firmware in t
 
 from __future__ import annotations
 
-import os
-import re
-import tempfile
-
 import numpy as np
 import pytest
 
@@ -17,31 +13,11 @@ from mcuprof.readers.tflite import read_tflite
 from mcuprof.runtimes.tflm import arena
 from mcuprof.runtimes.tflm.abi import HOST64
 from mcuprof.runtimes.tflm.kernels.reference import RULES
+from tests.recorded import recorded
 from tests.tflite_models import O, T, build
 from tests.tflm_kernels import CASES, ints
 
-runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
-
-
-def recorded(data: bytes) -> tuple[int, ...]:
-    """Head, total, and bytes and number of the buffers that live on, as the recording allocator prints them."""
-    interpreter = runtime.Interpreter.from_bytes(
-        data, arena_size=1 << 22, intrepreter_config=runtime.InterpreterConfig.kAllocationRecording
-    )
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            interpreter.print_allocations()
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-        file.seek(0)
-        text = file.read().decode()
-    head, total = (re.search(rf"Arena allocation {what} (\d+) bytes", text) for what in ("head", "total"))
-    buffers = re.search(r"'Persistent buffer data' .*requested (\d+) bytes for (\d+) allocations", text)
-    assert head and total and buffers, text
-    return int(head[1]), int(total[1]), int(buffers[1]), int(buffers[2])
+pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -183,7 +183,7 @@ RULES: Rules = {
     "RELU": data(28),
     "RELU6": data(8),
     "PRELU": data(28),
-    "CONCATENATION": data(24, 24, 72),
+    "CONCATENATION": data(24, 24, 80),
     **dict.fromkeys(("PAD", "PADV2"), data(56)),
     "STRIDED_SLICE": data(84),
     "ELU": data(256),  # OpData is a table of 256 int8 results
