@@ -1,4 +1,4 @@
-"""Head and tail of random networks against what tflite-micro allocates: branches, scratch, several inputs and outputs.
+"""Head, tail and smallest arena of random networks against tflite-micro: branches, scratch, several inputs and outputs.
 
 Tests of single kernels cannot see alignment between allocations, or lifetimes; these can.
 """
@@ -13,10 +13,11 @@ import pytest
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.runtimes.tflm import arena
 from mcuprof.runtimes.tflm.abi import HOST64
+from mcuprof.runtimes.tflm.lifetimes import ALIGNMENT
 from tests.recorded import recorded
 from tests.tflite_models import O, T, build
 
-pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
+runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
 
 _SAME_SHAPE = ("RELU", "ABS", "ADD_N", "ADD", "MUL")
 _FOUR_DIMENSIONS = (
@@ -114,7 +115,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def judge(seeds: range) -> int:
-    """How many networks tflite-micro took; all of them have our head and total."""
+    """How many networks tflite-micro took; all of them have our head, our total and our smallest arena."""
     taken = 0
     for seed in seeds:
         network = Network(seed)
@@ -127,8 +128,19 @@ def judge(seeds: range) -> int:
             continue  # a kernel that does not take this type
         ours = arena(read_tflite(data, {}), library="reference", core=None, target=HOST64)
         assert (ours.head_bytes, ours.arena_bytes) == (found.head, found.total), (seed, [op.kind for op in network.ops])
+        assert starts(data, ours.min_arena_bytes) and not starts(data, ours.min_arena_bytes - ALIGNMENT), seed
         taken += 1
     return taken
+
+
+def starts(data: bytes, arena_bytes: int) -> bool:
+    """Whether tflite-micro runs in an arena of this size."""
+    try:
+        config = runtime.InterpreterConfig.kAllocationRecording
+        runtime.Interpreter.from_bytes(data, arena_size=arena_bytes, intrepreter_config=config).invoke()
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_random_networks() -> None:
