@@ -7,6 +7,7 @@ else is a kernel of `ops/`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from mcuprof.graph import ABSENT, DType, Graph, Op
 from mcuprof.ops import OPERATORS
 from mcuprof.ops.computed import at_run_time
 from mcuprof.ops.floating import is_float_island, through_floats
-from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
+from mcuprof.ops.kernel import Array, ByRows, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
 MAX_ROUNDS = 10_000
 
@@ -165,21 +166,45 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
     Raises ModelError when the kernel finds at run time that it cannot go on.
     """
     op = program.graph.ops[index]
-    try:
-        control = _CONTROL.get(op.kind)
+    control = _CONTROL.get(op.kind)
+    with _going_on(index, op):
         if control is not None:
             return control(program, index, inputs, state)
         with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
             results = program.kernels[index](inputs)
-    except RecursionError:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
-    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
     outputs = len(op.outputs)
     updated = [position for position in op.inputs if position != ABSENT and program.graph.tensors[position].variable]
     for tensor, content in zip(updated, results[outputs:], strict=False):
         state.variables[tensor] = content
     return results[:outputs]
+
+
+def run_stretch(program: Program, index: int, inputs: Sequence[Any], state: State, start: int, stop: int) -> Array:
+    """Elements start … stop of the only output of operator `index`, flat.
+
+    A kernel that goes by rows makes only the rows they lie in; any other makes all. Raises as `run_operator`.
+    """
+    kernel = program.kernels.get(index)
+    if not isinstance(kernel, ByRows):
+        (value,) = run_operator(program, index, inputs, state)
+        return value.reshape(-1)[start:stop]
+    op = program.graph.ops[index]
+    row = program.graph.output(op).elements // kernel.rows
+    first = start // row
+    with _going_on(index, op), np.errstate(all="ignore"):
+        rows = kernel.part(inputs, first, -(-stop // row))
+    return rows.reshape(-1)[start - first * row : stop - first * row]
+
+
+@contextmanager
+def _going_on(index: int, op: Op) -> Iterator[None]:
+    """Turns what a kernel stumbles over into a ModelError that names the operator."""
+    try:
+        yield
+    except RecursionError:
+        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
+    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
+        raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
 
 
 def evaluate(
