@@ -86,8 +86,7 @@ def verify(
     task = Task(graph, sets, list(expected), plan, walk, against, reference)
     program = prepare(graph)
     missing = tuple((index, graph.ops[index].kind, reason) for index, reason in sorted(program.missing.items()))
-    stateful = any(tensor.variable for tensor in graph.tensors) or any(op.kind == "VAR_HANDLE" for op in graph.ops)
-    stateful |= bool(graph.subgraphs)
+    stateful = _keeps_state(graph) or (reference is not None and _keeps_state(reference))
     found = run_parts(task, 1 if stateful else jobs, progress or (lambda done, total: None))
     return Verification(
         inputs=len(sets),
@@ -101,6 +100,12 @@ def verify(
         layers=found.layers,
         reference=found.reference,
     )
+
+
+def _keeps_state(graph: Graph) -> bool:
+    """True where an inference may hang on the ones before it."""
+    variables = any(tensor.variable for tensor in graph.tensors) or any(op.kind == "VAR_HANDLE" for op in graph.ops)
+    return variables or bool(graph.subgraphs)
 
 
 _ONCE = "LiteRT rounds the scaled sum once, TFLM twice (high product, then right shift)"
