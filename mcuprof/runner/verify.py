@@ -83,8 +83,8 @@ def verify(
     then. Raises UsageError for a runtime that cannot be used or a reference that is no twin.
     """
     sets = list(inputs) or [random_inputs(graph, seed) for seed in seeds]
-    task = Task(graph, sets, list(expected), plan, walk, against, reference)
     program = prepare(graph)
+    task = Task(program, sets, list(expected), plan, walk, against, reference)
     missing = tuple((index, graph.ops[index].kind, reason) for index, reason in sorted(program.missing.items()))
     stateful = _keeps_state(graph) or (reference is not None and _keeps_state(reference))
     found = run_parts(task, 1 if stateful else jobs, progress or (lambda done, total: None))
