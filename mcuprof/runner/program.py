@@ -7,7 +7,6 @@ else is a kernel of `ops/`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -166,12 +165,14 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
     Raises ModelError when the kernel finds at run time that it cannot go on.
     """
     op = program.graph.ops[index]
-    control = _CONTROL.get(op.kind)
-    with _going_on(index, op):
+    try:
+        control = _CONTROL.get(op.kind)
         if control is not None:
             return control(program, index, inputs, state)
         with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
             results = program.kernels[index](inputs)
+    except _STUMBLED as error:
+        raise _cannot_run(index, op, error) from error
     outputs = len(op.outputs)
     updated = [position for position in op.inputs if position != ABSENT and program.graph.tensors[position].variable]
     for tensor, content in zip(updated, results[outputs:], strict=False):
@@ -191,20 +192,20 @@ def run_stretch(program: Program, index: int, inputs: Sequence[Any], state: Stat
     op = program.graph.ops[index]
     row = program.graph.output(op).elements // kernel.rows
     first = start // row
-    with _going_on(index, op), np.errstate(all="ignore"):
-        rows = kernel.part(inputs, first, -(-stop // row))
+    try:
+        with np.errstate(all="ignore"):
+            rows = kernel.part(inputs, first, -(-stop // row))
+    except _STUMBLED as error:
+        raise _cannot_run(index, op, error) from error
     return rows.reshape(-1)[start - first * row : stop - first * row]
 
 
-@contextmanager
-def _going_on(index: int, op: Op) -> Iterator[None]:
-    """Turns what a kernel stumbles over into a ModelError that names the operator."""
-    try:
-        yield
-    except RecursionError:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
-    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
+_STUMBLED = (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError, RecursionError)
+
+
+def _cannot_run(index: int, op: Op, error: Exception) -> ModelError:
+    reason = "its subgraphs are nested too deeply" if isinstance(error, RecursionError) else error
+    return ModelError(f"operator {index} ({op.kind}) cannot run: {reason}")
 
 
 def evaluate(
