@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Shape, Tensor
 from mcuprof.ops import numerics
 
 if TYPE_CHECKING:
@@ -27,6 +27,23 @@ Inputs = Sequence[Any]
 Kernel = Callable[[Inputs], tuple[Array, ...]]
 Prepare = Callable[[Graph, Op], Kernel]
 Rescaler = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class ByRows:
+    """A kernel that can also make some of its output's `rows` alone, from no more of its inputs than these need.
+
+    `part(inputs, start, stop)` gives rows start … stop of its only output: one stretch of it, in the output's order.
+    """
+
+    shape: Shape
+    rows: int
+    part: Callable[[Inputs, int, int], Array]
+
+    def __call__(self, inputs: Inputs) -> tuple[Array, ...]:
+        """All rows."""
+        return (np.ascontiguousarray(self.part(inputs, 0, self.rows)).reshape(self.shape),)
+
 
 F32_EXACT = 2**24
 F64_EXACT = 2**53

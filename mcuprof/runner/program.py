@@ -18,7 +18,7 @@ from mcuprof.graph import ABSENT, DType, Graph, Op
 from mcuprof.ops import OPERATORS, keeps_state
 from mcuprof.ops.computed import at_run_time
 from mcuprof.ops.floating import is_float_island, through_floats
-from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
+from mcuprof.ops.kernel import Array, ByRows, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
 MAX_ROUNDS = 10_000
 
@@ -177,10 +177,8 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
         own = _kept(program, index, state)
         with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
             results = program.kernels[index]([*inputs, *own] if own else inputs)
-    except RecursionError:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
-    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
+    except _STUMBLED as error:
+        raise _cannot_run(index, op, error) from error
     if own:
         state.kept[program.number, index] = results[-len(own) :]
         results = results[: -len(own)]
@@ -200,6 +198,34 @@ def _kept(program: Program, index: int, state: State) -> tuple[Array, ...]:
     rule = OPERATORS[op.kind].state
     assert rule is not None, "it keeps state"
     return have if have is not None else rule(program.graph, op)
+
+
+def run_stretch(program: Program, index: int, inputs: Sequence[Any], state: State, start: int, stop: int) -> Array:
+    """Elements start … stop of the only output of operator `index`, flat.
+
+    A kernel that goes by rows makes only the rows they lie in; any other makes all. Raises as `run_operator`.
+    """
+    kernel = program.kernels.get(index)
+    if not isinstance(kernel, ByRows):
+        (value,) = run_operator(program, index, inputs, state)
+        return value.reshape(-1)[start:stop]
+    op = program.graph.ops[index]
+    row = program.graph.output(op).elements // kernel.rows
+    first = start // row
+    try:
+        with np.errstate(all="ignore"):
+            rows = kernel.part(inputs, first, -(-stop // row))
+    except _STUMBLED as error:
+        raise _cannot_run(index, op, error) from error
+    return rows.reshape(-1)[start - first * row : stop - first * row]
+
+
+_STUMBLED = (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError, RecursionError)
+
+
+def _cannot_run(index: int, op: Op, error: Exception) -> ModelError:
+    reason = "its subgraphs are nested too deeply" if isinstance(error, RecursionError) else error
+    return ModelError(f"operator {index} ({op.kind}) cannot run: {reason}")
 
 
 def evaluate(
