@@ -11,6 +11,7 @@ import pytest
 
 from mcuprof import load, memory
 from mcuprof.cli import main
+from mcuprof.memory.effort import Limit
 from mcuprof.runtimes.tflm.overlap import rules
 from mcuprof.writers.header import c_header
 from mcuprof.writers.listing import plan_json
@@ -28,7 +29,7 @@ def written(tmp_path: Path, model: str, strategy: str = "none", library: str = "
     """A plan as JSON, in the form of `mcuprof plan --emit json`, whose proofs would take longer than these tests."""
     out, graph = tmp_path / "plan.json", load(model)
     allowed = rules(library or "reference", None)
-    plan = memory.plan(graph, "optimal", strategy, sharing=allowed, time_limit=2.0)
+    plan = memory.plan(graph, "optimal", strategy, sharing=allowed, limit=Limit(2.0))
     out.write_text(plan_json(graph, plan, Path(model).name, allowed.name if library else ""))
     return str(out)
 
