@@ -22,7 +22,8 @@ MAX_SCRATCH_REQUESTS_PER_OP = 12  # kMaxScratchBuffersPerOp, micro_allocator.cc
 def preparing_bytes(graph: Graph, memory: Sequence[Sequence[KernelMemory]], tail: Tail, target: Abi) -> int:
     """The most that any operator's Prepare needs, tail included.
 
-    Exact for convolutions, a lower bound for kernels that look at a tensor more than once.
+    Exact for convolutions and the kernels of tests/runtimes/test_tflm_random_graphs.py; ADD_N may need less. A lower
+    bound for kernels that look at a tensor more than once.
     """
     most, requests = 0, 0
     prepared = iter(tail.prepared)
