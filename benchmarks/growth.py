@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.table import table, write
 from mcuprof.graph import Graph, Origin
+from mcuprof.memory.effort import Limit
 from mcuprof.search import Builder, Layer
 from mcuprof.search.layers import add, average_pool, concat, conv, depthwise
 
@@ -112,9 +113,9 @@ def _measure(name: str, size: int, slow: list[bool], line: object) -> None:
 
         read = timed(lambda: mcuprof.load(path))
         timed(lambda: mcuprof.analyze(read, device))
-        timed(lambda: mcuprof.analyze(read, device, Options(detail=True, time_limit=SEARCH_SECONDS)))
-        timed(lambda: memory.plan(read, "as-is", "none", time_limit=SEARCH_SECONDS))
-        timed(lambda: memory.plan(read, "optimal", "none", time_limit=SEARCH_SECONDS))
+        timed(lambda: mcuprof.analyze(read, device, Options(detail=True)))
+        timed(lambda: memory.plan(read, "as-is", "none", limit=Limit(SEARCH_SECONDS)))
+        timed(lambda: memory.plan(read, "optimal", "none", limit=Limit(SEARCH_SECONDS)))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     line.send([len(graph.tensors), *times, (after - before) / 1024])  # type: ignore[attr-defined]
 

@@ -18,6 +18,7 @@ from benchmarks.table import table, write
 from mcuprof.errors import McuprofError
 from mcuprof.graph import Graph
 from mcuprof.memory import MemoryPlan, exact, place, strategies
+from mcuprof.memory.effort import Limit
 from mcuprof.memory.liveness import peak
 from mcuprof.memory.order import best_order
 from mcuprof.memory.problem import build_problem
@@ -74,7 +75,7 @@ def irregular() -> str:
     rows = []
     for name, build in NETWORKS.items():
         problem = build_problem(build(), "none", sharing=share)
-        seconds, found = _timed(best_order, problem, time_limit=SEARCH_SECONDS)
+        seconds, found = _timed(best_order, problem, Limit(SEARCH_SECONDS).start())
         proof = f"optimal: {found.proof}" if found.peak == found.bound else f"gap {found.peak / found.bound - 1:.1%}"
         given = peak(problem, range(len(problem.steps)))
         rows.append([name, len(problem.steps) - 1, given, found.peak, found.bound, proof, found.states, seconds])
@@ -100,7 +101,7 @@ def minimalloc() -> str:
     for path in sorted((DATA / "minimalloc").glob("?.1048576.csv")):
         with path.open() as handle:
             items = [(int(r["lower"]), int(r["upper"]) - 1, int(r["size"])) for r in csv.DictReader(handle)]
-        seconds, found = _timed(place, items, 1 << 20, time_limit=PLACE_SECONDS)
+        seconds, found = _timed(place, items, 1 << 20, budget=Limit(PLACE_SECONDS).start())
         rows.append([path.name[0], len(items), found.bytes, found.bound, found.bytes <= 1 << 20, found.nodes, seconds])
     head = ["instance", "buffers", "bytes", "bound", "solved", "nodes", "seconds"]
     solver = "own search, then CP-SAT" if exact.available() else "own search, without the extra"

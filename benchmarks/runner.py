@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.table import table, write
 from mcuprof.memory import plan
+from mcuprof.memory.effort import Limit
 from mcuprof.readers import read
 from mcuprof.runner import Session
 from mcuprof.runner.inputs import random_inputs
@@ -39,7 +40,7 @@ def tflite_models() -> str:
     rows = []
     for name in TFLITE:
         graph = read(model(name).path)
-        inside = Session(graph, plan(graph, in_place="overlap", time_limit=5.0))
+        inside = Session(graph, plan(graph, in_place="overlap", limit=Limit(5.0)))
         runs: list[Run] = [Session(graph).run_indexed, _tflm(graph), _litert(graph, True), _litert(graph, False)]
         times = _race([*runs, inside.run_indexed], graph)
         rows.append([name, *times, times[1] / times[0]])

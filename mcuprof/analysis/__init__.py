@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mcuprof import costs, runtimes
-from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT, describe
+from mcuprof.analysis.memory import describe
 from mcuprof.analysis.model_findings import model_findings
 from mcuprof.analysis.spread import Spreadable
 from mcuprof.document import (
@@ -43,8 +43,9 @@ class Options:
 
     `reserve` is RAM that the firmware keeps, by region, beyond what the device's own entry says; `arena_regions` are
     where the arena may lie, in order of preference (default: wherever it has most room). `detail` adds the plan, the
-    strategies table, the tensors spread over regions and what no output needs to the result; `time_limit` bounds the
-    search for plans, in seconds. With `io` "outside" the table is that of a firmware whose caller holds inputs and
+    strategies table, the tensors spread over regions and what no output needs to the result; `time_limit` is
+    for the search for plans, in seconds of the clock: what it finds then depends on the machine, else it goes as far on
+    any. With `io` "outside" the table is that of a firmware whose caller holds inputs and
     outputs; the verdict stays that of the runtime. `exit_rates` are shares of inferences that stop at each output of a
     network with early exits.
     """
@@ -56,7 +57,7 @@ class Options:
     detail: bool = False
     reserve: Mapping[str, int] = field(default_factory=dict)
     arena_regions: tuple[str, ...] = ()
-    time_limit: float = DEFAULT_TIME_LIMIT
+    time_limit: float | None = None
     io: str = "in-arena"
     exit_rates: tuple[float, ...] = ()
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mcuprof.memory import MemoryPlan
 
 ALIGNMENT = 16
-# Nobody at a terminal waits longer for a table that the median model fills in milliseconds.
-DEFAULT_TIME_LIMIT = 10.0
+# Seconds of work: nobody at a terminal waits longer for a table that the median model fills in milliseconds.
+EFFORT = 10.0
 AS_IT_IS = ("as-is", "none")
 
 
@@ -129,7 +129,7 @@ class _Planner:
             alignment=ALIGNMENT,
             scratch=self.scratch,
             sharing=self.sharing,
-            time_limit=self.time_limit,
+            limit=memory.limit_of(self.time_limit, EFFORT),
         )
         written, arena = self._obeyed(plan)
         certificate = plan.certificate if arena.head_bytes == plan.arena_bytes else "none: scratch lies elsewhere"
@@ -149,7 +149,7 @@ class _Planner:
             scratch=self.scratch,
             io=self.io,  # type: ignore[arg-type]  # memory.strategies refuses what is no place
             sharing=self.sharing,
-            time_limit=self.time_limit,
+            limit=memory.limit_of(self.time_limit, EFFORT),
         )
 
     def row(self, plan: MemoryPlan) -> Strategy:

@@ -12,19 +12,19 @@ from mcuprof.graph import Graph
 if TYPE_CHECKING:
     from mcuprof.memory import MemoryPlan, RegionPlan, Sharing
 
-# The spread is an outlook beside the verdict: it gets this much of the search's time.
-SHARE_OF_TIME = 0.1
+# The spread is an outlook beside the verdict: seconds of work, and its share of a limit that was given by hand.
+EFFORT, SHARE = 1.0, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spreadable:
-    """A plan with what it was made from. Scratch is per operator, in bytes; `time_limit` in seconds."""
+    """A plan with what it was made from. Scratch: bytes per operator; `time_limit`: one given by hand, in seconds."""
 
     graph: Graph
     plan: MemoryPlan
     scratch: Sequence[Sequence[int]]
     sharing: Sharing
-    time_limit: float
+    time_limit: float | None
 
     def over(self, rooms: Sequence[tuple[str, int]]) -> Spread:
         """The plan's tensors over `rooms`: (name, free bytes), the preferred first; there must be one.
@@ -33,10 +33,9 @@ class Spreadable:
         """
         from mcuprof import memory
 
-        limit = self.time_limit * SHARE_OF_TIME
-        found = memory.spread(
-            self.graph, self.plan, rooms, scratch=self.scratch, sharing=self.sharing, time_limit=limit
-        )
+        by_hand = None if self.time_limit is None else self.time_limit * SHARE
+        limit = memory.limit_of(by_hand, EFFORT)
+        found = memory.spread(self.graph, self.plan, rooms, scratch=self.scratch, sharing=self.sharing, limit=limit)
         regions = tuple(
             SpreadRegion(use.name, use.capacity_bytes, use.used_bytes, use.moved_bytes) for use in found.regions
         )

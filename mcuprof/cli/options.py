@@ -24,6 +24,7 @@ ORDERS = ("as-is", "optimal")
 IN_PLACE = ("none", "alias", "elementwise", "depthwise", "overlap")
 IO = ("in-arena", "outside")
 DEFAULT_RUNTIME = "tflm"
+TIME_LIMIT = "clock time for the search, whose result then depends on the machine (default: a fixed effort, about 10s)"
 MAX_DIMENSION = 2**31 - 1
 _T = TypeVar("_T")
 
@@ -96,7 +97,7 @@ def add_analysis_options(parser: argparse.ArgumentParser) -> None:
     plan = parser.add_argument_group("memory plan")
     plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
     plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
-    plan.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help="for the search (default: 10s)")
+    plan.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help=TIME_LIMIT)
     plan.add_argument(
         "--arena-regions",
         type=as_type(parse_regions),

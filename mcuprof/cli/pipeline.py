@@ -316,7 +316,7 @@ def analyze_model(graph: Graph, device: Device | None, request: Request, detail:
         arena_regions=request.arena_regions,
         io=request.io,
         exit_rates=request.exit_rates,
-        **({} if request.time_limit is None else {"time_limit": request.time_limit}),
+        time_limit=request.time_limit,
     )
     return analyze(graph, device, options)
 

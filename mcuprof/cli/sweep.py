@@ -16,6 +16,7 @@ from mcuprof.cli.options import (
     DEFAULT_RUNTIME,
     IN_PLACE,
     ORDERS,
+    TIME_LIMIT,
     Parser,
     add_input_shape_option,
     as_type,
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fixed = parser.add_argument_group("the same for all")
     fixed.add_argument("--runtime", default=DEFAULT_RUNTIME, help=f"default: {DEFAULT_RUNTIME}")
-    fixed.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help="for each plan (default: 10s)")
+    fixed.add_argument("--time-limit", type=as_type(parse_seconds), metavar="TIME", help=TIME_LIMIT)
     add_input_shape_option(fixed)
     fixed.add_argument("--ram", type=as_type(parse_size), metavar="SIZE", help="instead of the device's RAM")
     fixed.add_argument("--flash", type=as_type(parse_size), metavar="SIZE", help="instead of the device's flash")
@@ -138,7 +139,6 @@ def _format(options: argparse.Namespace) -> str:
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
     """Model by model, so that each is read once. Raises UsageError for a device that does not exist."""
-    from mcuprof.analysis.memory import DEFAULT_TIME_LIMIT
     from mcuprof.hardware import load_device
     from mcuprof.sweep import Job, build_name, file_sha256
 
@@ -150,7 +150,6 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
     choices = list(product(devices, *map(dict.fromkeys, axes)))
     shapes = tuple(sorted(dict(options.input_shape).items()))
     build = build_name()
-    limit = DEFAULT_TIME_LIMIT if options.time_limit is None else options.time_limit
     found = []
     for model in dict.fromkeys(options.models):
         digest = file_sha256(Path(model))
@@ -164,7 +163,7 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
                 kernels=kernels,
                 order=order,
                 in_place=in_place,
-                time_limit=limit,
+                time_limit=options.time_limit,
                 limits=(options.ram, options.flash, options.latency, options.reserve_ram),
                 input_shapes=shapes,
                 build=build,

@@ -1,6 +1,7 @@
 """Floor 2: memory plans. Knows nothing of files, devices and runtimes."""
 
 from mcuprof.memory.check import Violation, check
+from mcuprof.memory.effort import Limit, limit_of
 from mcuprof.memory.engine import Schedule, plan, strategies
 from mcuprof.memory.place import Placement, place
 from mcuprof.memory.plan import MemoryPlan
@@ -10,6 +11,7 @@ from mcuprof.memory.views import View
 
 __all__ = [
     "Io",
+    "Limit",
     "MemoryPlan",
     "Placement",
     "Problem",
@@ -21,6 +23,7 @@ __all__ = [
     "Violation",
     "build_problem",
     "check",
+    "limit_of",
     "place",
     "plan",
     "spread",

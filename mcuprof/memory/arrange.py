@@ -6,11 +6,11 @@ the lower bound lets every overlay float, so a certificate still covers all choi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mcuprof.memory.effort import Budget
 from mcuprof.memory.liveness import Lifetime, footprints, lifetimes
 from mcuprof.memory.place import Placement, place
 from mcuprof.memory.problem import Overlay, Problem, saving
@@ -31,9 +31,8 @@ class Arrangement:
     witness: int
 
 
-def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrangement:
-    """The smallest arena for `order` found in `time_limit` seconds, proven or with the best bound reached."""
-    deadline = time.monotonic() + time_limit
+def arrange(problem: Problem, order: Sequence[int], budget: Budget) -> Arrangement:
+    """The smallest arena for `order` found in `budget`, proven or with the best bound reached."""
     used = footprints(problem, order)
     floor = max(used)
     witness = order[used.index(floor)]
@@ -43,8 +42,8 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
     best: tuple[Placement, list[Overlay]] | None = None
     choices = _choices(problem, order, spans, exact, floor) if exact else [[]]
     for remaining, taken in zip(range(len(choices), 0, -1), choices, strict=True):
-        budget = max(0.0, deadline - time.monotonic()) / (remaining + bool(exact))
-        placed = _place(problem, order, spans, active, taken, floor, budget)
+        share = budget.part(1 / (remaining + bool(exact)))
+        placed = _place(problem, order, spans, active, taken, floor, share)
         if best is None or placed.bytes < best[0].bytes:
             best = placed, taken
         if best[0].bytes == floor:
@@ -54,9 +53,9 @@ def arrange(problem: Problem, order: Sequence[int], time_limit: float) -> Arrang
     bound, proof = placement.bound, placement.proof
     if exact:
         bound, proof = floor, "bound"
-        if placement.bytes > floor and time.monotonic() < deadline:
+        if placement.bytes > floor and not budget.over:
             relaxed = [replace(item, exact=False, scratch=0) for item in active]
-            free = _place(problem, order, spans, relaxed, [], floor, max(0.0, deadline - time.monotonic()))
+            free = _place(problem, order, spans, relaxed, [], floor, budget)
             if free.bound > floor:
                 bound, proof = free.bound, "search"
     scratch = _scratch(problem, order, placement, taken)
@@ -111,7 +110,7 @@ def _place(
     active: list[Overlay],
     taken: list[Overlay],
     floor: int,
-    time_limit: float,
+    budget: Budget,
 ) -> Placement:
     """Buffers, then the scratch blocks of each step; `taken` start together."""
     blocks = [(first, last, buffer.bytes) for buffer, (first, last) in zip(problem.buffers, spans, strict=True)]
@@ -121,7 +120,7 @@ def _place(
     return place(
         blocks,
         alignment=problem.alignment,
-        time_limit=time_limit,
+        budget=budget,
         below=below,
         together=[*([(buffer, 0) for buffer in chain] for chain in _chains(taken)), *problem.rigid],
         floor=floor,

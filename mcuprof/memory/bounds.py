@@ -6,17 +6,18 @@ largest of these is a bound that any order must pay.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from mcuprof.memory.downsets import Downsets, bits
+from mcuprof.memory.effort import Budget
 from mcuprof.memory.liveness import footprints, saved_bytes
 from mcuprof.memory.problem import Problem
 
 # Beyond this many inputs that an operator may overwrite, all subsets are too many; the bound stays valid, less tight.
 MAX_SOURCES = 3
+SECONDS_PER_ARC = 1.5e-7  # of a cut, as counted; where effort.py was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,11 @@ def working_set(problem: Problem) -> Bound:
     )
 
 
-def downset_bound(problem: Problem, orders: Sequence[Sequence[int]], *, deadline: float = float("inf")) -> Bound:
+def downset_bound(problem: Problem, orders: Sequence[Sequence[int]], budget: Budget | None = None) -> Bound:
     """The largest over operators of the least footprint over all downsets in which they may run (one cut or few each).
 
     `orders` are known orders: an operator whose footprint in any of them is no more than the bound so far cannot raise
-    it and is skipped. Stops when the bound meets the best of them, or at `deadline` (time.monotonic()).
+    it and is skipped. Stops when the bound meets the best of them, or when `budget` is over.
     """
     best = working_set(problem)
     known: dict[int, int] = {}
@@ -54,9 +55,12 @@ def downset_bound(problem: Problem, orders: Sequence[Sequence[int]], *, deadline
             known[step] = min(footprint, known.get(step, footprint))
     downsets = Downsets(problem)
     for step in sorted(known, key=lambda number: -known[number]):
-        if known[step] <= best.bytes or best.bytes >= min(peaks) or time.monotonic() > deadline:
+        if known[step] <= best.bytes or best.bytes >= min(peaks) or (budget and budget.over):
             break
+        before = downsets.work
         least = least_footprint(downsets, step)
+        if budget:
+            budget.spend((downsets.work - before) * SECONDS_PER_ARC)
         if least > best.bytes:
             best = Bound(least, step)
     return best

@@ -26,12 +26,13 @@ class Downsets:
     """Precedence and live bytes of a problem, on bit masks of steps.
 
     `before`/`behind` hold direct neighbours, `ancestors`/`descendants` all of them; `readers` the steps that read each
-    buffer, with a bit beyond all steps for the caller when the buffer leaves.
+    buffer, with a bit beyond all steps for the caller when the buffer leaves. `work` counts the arcs of cuts.
     """
 
     def __init__(self, problem: Problem) -> None:
         count = len(problem.steps)
         self.problem = problem
+        self.work = 0
         self.all = (1 << count) - 1
         self.before = [sum(1 << other for other in step.after) for step in problem.steps]
         self.behind = [0] * count
@@ -90,7 +91,9 @@ class Downsets:
                 fixed += buffer.bytes
             else:
                 network.connect(tail, Network.SINK, buffer.bytes)
-        return fixed + network.flow()
+        least = fixed + network.flow()
+        self.work += network.work
+        return least
 
     @staticmethod
     def _wait(network: Network, tail: int, readers: list[int], size: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from mcuprof.errors import McuprofError, UsageError
 from mcuprof.graph import Graph
 from mcuprof.memory.check import check
+from mcuprof.memory.effort import Budget, Limit
 from mcuprof.memory.liveness import footprints
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.problem import Io, Problem, Sharing, build_problem
@@ -17,6 +17,7 @@ from mcuprof.memory.views import View
 from mcuprof.ops.sharing import STRATEGIES, share
 
 Schedule = Literal["as-is", "optimal"]
+DEFAULT = Limit(10.0)
 
 
 def plan(
@@ -28,10 +29,10 @@ def plan(
     scratch: Sequence[Sequence[int]] | None = None,
     io: Io = "in-arena",
     sharing: Sharing = share,
-    time_limit: float = 10.0,
+    limit: Limit = DEFAULT,
     views: Mapping[int, View] | None = None,
 ) -> MemoryPlan:
-    """The smallest arena for `graph` with this order and in-place strategy that is found in `time_limit` seconds.
+    """The smallest arena for `graph` with this order and in-place strategy that is found within `limit`.
 
     `scratch` holds, per operator, the bytes of each block that only this operator uses. `sharing` says what kernels
     allow (default: reference kernels). `views` maps tensors to where they lie inside others; the operators that only
@@ -40,7 +41,7 @@ def plan(
     above 2 GiB.
     """
     planner = _Planner(graph, alignment, scratch, io, sharing, views or {})
-    return planner.plan(order, in_place, time_limit)
+    return planner.plan(order, in_place, limit.start())
 
 
 def strategies(
@@ -50,20 +51,19 @@ def strategies(
     scratch: Sequence[Sequence[int]] | None = None,
     io: Io = "in-arena",
     sharing: Sharing = share,
-    time_limit: float = 10.0,
+    limit: Limit = DEFAULT,
 ) -> tuple[MemoryPlan, ...]:
-    """Plans for every order and in-place strategy, `as-is` first, each as by `plan`; `time_limit` is for all together.
+    """Plans for every order and in-place strategy, `as-is` first, each as by `plan`; `limit` is for all together.
 
     Strategies that allow this graph the same share one solution.
     """
     planner = _Planner(graph, alignment, scratch, io, sharing, {})
     orders: tuple[Schedule, ...] = ("as-is", "optimal")
     rows = [(order, strategy) for order in orders for strategy in STRATEGIES]
-    deadline = time.monotonic() + time_limit
+    budget = limit.start()
     found = []
     for done, (order, strategy) in enumerate(rows):
-        fair_share = max(0.0, deadline - time.monotonic()) / (len(rows) - done)
-        found.append(planner.plan(order, strategy, 2 * fair_share))
+        found.append(planner.plan(order, strategy, budget.part(min(1.0, 2 / (len(rows) - done)))))
     return tuple(found)
 
 
@@ -83,12 +83,10 @@ class _Planner:
         self._alignment, self._scratch, self._io, self._sharing = alignment, scratch, io, sharing
         self._solved: dict[tuple[Problem, str], Solution] = {}
 
-    def plan(self, order: Schedule, strategy: str, time_limit: float) -> MemoryPlan:
+    def plan(self, order: Schedule, strategy: str, budget: Budget) -> MemoryPlan:
         """As the function `plan`."""
         if order not in ("as-is", "optimal"):
             raise UsageError(f"no order {order!r}: choose as-is or optimal")
-        if time_limit < 0:
-            raise UsageError(f"a time limit of {time_limit:g} s makes no sense")
         problem = build_problem(
             self._graph,
             strategy,
@@ -98,17 +96,18 @@ class _Planner:
             io=self._io,
             views=self._views,
         )
-        found = self._translate(problem, self._solve(problem, order, time_limit), order, strategy)
+        found = self._translate(problem, self._solve(problem, order, budget), order, strategy)
         if wrong := check(self._graph, found, sharing=self._sharing, scratch=self._scratch):
             raise McuprofError(f"defect: the checker rejects the {order} plan for {strategy}: {wrong[0].message}")
         return found
 
-    def _solve(self, problem: Problem, order: Schedule, time_limit: float) -> Solution:
+    def _solve(self, problem: Problem, order: Schedule, budget: Budget) -> Solution:
         if (problem, order) not in self._solved:
             if order == "as-is":
-                found = solve_as_is(problem, time_limit)
+                found = solve_as_is(problem, budget)
             else:
-                found = solve_optimal(problem, self._solve(problem, "as-is", time_limit / 2), time_limit / 2)
+                given = self._solve(problem, "as-is", budget.part(1 / 2))
+                found = solve_optimal(problem, given, budget)
             self._solved[problem, order] = found
         return self._solved[problem, order]
 

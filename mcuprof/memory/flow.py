@@ -8,7 +8,10 @@ INFINITE = 1 << 62
 
 
 class Network:
-    """A directed network that grows by `connect`; node 0 is the source, node 1 the sink."""
+    """A directed network that grows by `connect`; node 0 is the source, node 1 the sink.
+
+    `work` counts the arcs that `flow` may have looked at, so that effort can be counted without a clock.
+    """
 
     SOURCE, SINK = 0, 1
 
@@ -16,6 +19,7 @@ class Network:
         self._arcs: list[list[int]] = [[], []]  # node → numbers of the arcs that leave it; arc ^ 1 is its reverse
         self._head: list[int] = []
         self._capacity: list[int] = []
+        self.work = 0
 
     def node(self) -> int:
         """A new node."""
@@ -32,7 +36,9 @@ class Network:
     def flow(self) -> int:
         """The value of a maximum flow, which is that of the least cut; uses up the capacities."""
         total = 0
+        self.work = 2 * len(self._head)  # made, and seen once at the end
         while (level := self._levels())[self.SINK] >= 0:
+            self.work += 2 * len(self._head)
             unused = [list(arcs) for arcs in self._arcs]
             while path := self._path(level, unused):
                 amount = min(self._capacity[arc] for arc in path)
@@ -40,6 +46,7 @@ class Network:
                     self._capacity[arc] -= amount
                     self._capacity[arc ^ 1] += amount
                 total += amount
+                self.work += 2 * len(path)
         return total
 
     def _levels(self) -> list[int]:

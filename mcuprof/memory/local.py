@@ -6,25 +6,27 @@ A try moves one to three items in the sequence, so few items find another place.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
 from heapq import heappop, heappush
 
 import numpy as np
 
+from mcuprof.memory.effort import Budget
 from mcuprof.memory.layout import Ints, Layout
 
 # Tries that may bring nothing before the search gives up, and how often it takes a step for the worse.
 PATIENCE = 4_000
 ESCAPE = 0.02
+# A try, where effort.py was measured: for an item, for a pair that meets.
+SECONDS_PER_ITEM, SECONDS_PER_PAIR = 5e-7, 7e-8
 
 Near = tuple[tuple[int, int, int], ...]  # other item, and what its offset may not be above this one's: between these
 
 
-def local_search(layout: Layout, best: Ints, goal: int, deadline: float) -> Ints:
+def local_search(layout: Layout, best: Ints, goal: int, budget: Budget) -> Ints:
     """Offsets at least as good as `best`, each item where it first fits in a sequence that is changed step by step.
 
-    Stops at `goal` bytes, when `PATIENCE` tries in a row bring nothing, or at `deadline` (time.monotonic()).
+    Stops at `goal` bytes, when `PATIENCE` tries in a row bring nothing, or when `budget` is over.
     """
     rng = random.Random(0)
     height: list[int] = layout.height.tolist()
@@ -36,9 +38,11 @@ def local_search(layout: Layout, best: Ints, goal: int, deadline: float) -> Ints
     if current < least:
         best, least = np.array(offsets, np.int64), current
     idle = 0
+    cost = len(near) * SECONDS_PER_ITEM + sum(map(len, near)) * SECONDS_PER_PAIR
     top, crowd = _holding(near, offsets, height, current)
-    while least > goal and idle < PATIENCE and time.monotonic() < deadline:
+    while least > goal and idle < PATIENCE and not budget.over:
         idle += 1
+        budget.spend(cost)
         trial = list(sequence)
         moved = []
         for _ in range(rng.choice((1, 1, 2, 3))):

@@ -13,13 +13,13 @@ that is no worse, by submodularity (downsets.py): adding steps to T only lowers 
 from __future__ import annotations
 
 import heapq
-import time
 from dataclasses import dataclass
 from typing import Literal
 
-from mcuprof.memory.bounds import downset_bound, working_set
+from mcuprof.memory.bounds import SECONDS_PER_ARC, downset_bound, working_set
 from mcuprof.memory.contraction import contract, mask_of
 from mcuprof.memory.downsets import Downsets, bits
+from mcuprof.memory.effort import Budget, Limit
 from mcuprof.memory.liveness import peak
 from mcuprof.memory.problem import Problem
 
@@ -27,6 +27,8 @@ Order = tuple[int, ...]
 MAX_CHAIN = 16
 # Networks for microcontrollers have hundreds of operators; with many thousands not even the start is in time.
 MAX_STEPS = 4_000
+# Where effort.py was measured: for a block tried or run, for a bit of its masks, for a step tried by `orders_below`.
+SECONDS_PER_BLOCK, SECONDS_PER_BIT, SECONDS_PER_STEP = 1e-6, 1e-9, 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,19 @@ class _State:
     peak: int
 
 
-def best_order(problem: Problem, *, time_limit: float = 10.0) -> OrderResult:
-    """An order of least peak, proven or with the best bound reached within `time_limit` seconds."""
-    deadline = time.monotonic() + time_limit
+def best_order(problem: Problem, budget: Budget | None = None) -> OrderResult:
+    """An order of least peak, proven or with the best bound reached within `budget` (default: 10 s)."""
+    budget = budget or Limit(10.0).start()
     given = tuple(range(len(problem.steps)))
     upper = peak(problem, given)
     least = working_set(problem)
     if least.bytes >= upper or len(problem.steps) > MAX_STEPS:
         return OrderResult(given, upper, least.bytes, "bound", least.witness)
-    search = _Search(problem, deadline)
+    search = _Search(problem, budget)
     known = [given, search.greedy(search.start(0), given[:1])]
     best = min(known, key=lambda order: peak(problem, order))
     upper = peak(problem, best)
-    bound = downset_bound(problem, known, deadline=time.monotonic() + time_limit / 3)
+    bound = downset_bound(problem, known, budget.part(1 / 3))
     if bound.bytes >= upper:
         return OrderResult(best, upper, bound.bytes, "bound", bound.witness)
     found, reached = search.run(bound.bytes, upper)
@@ -77,15 +79,16 @@ def best_order(problem: Problem, *, time_limit: float = 10.0) -> OrderResult:
     return OrderResult(best, upper, min(reached, upper), "search", bound.witness, search.states)
 
 
-def orders_below(problem: Problem, limit: int, most: int) -> list[Order] | None:
+def orders_below(problem: Problem, limit: int, most: int, budget: Budget) -> list[Order] | None:
     """All orders with a peak below `limit`; None when there are more than `most`, or the search for them gets long."""
     downsets = Downsets(problem)
     count = len(problem.steps)
     found: list[Order] = []
     todo: list[tuple[Order, int, int]] = [((0,), 1, downsets.live(1))]
     for _ in range(most * count):
-        if not todo or len(found) > most:
+        if not todo or len(found) > most or budget.over:
             break
+        budget.spend(count * SECONDS_PER_STEP)
         order, done, live = todo.pop()
         if len(order) == count:
             found.append(order)
@@ -100,9 +103,9 @@ def orders_below(problem: Problem, limit: int, most: int) -> list[Order] | None:
 class _Search:
     """Best-first search over downsets of blocks."""
 
-    def __init__(self, problem: Problem, deadline: float) -> None:
+    def __init__(self, problem: Problem, budget: Budget) -> None:
         self.problem = problem
-        self.deadline = deadline
+        self.budget = budget
         self.states = 0
         self._downsets = Downsets(problem)
         self._blocks = contract(self._downsets)
@@ -122,6 +125,7 @@ class _Search:
             self._behind.append(sorted({home[step] for step in bits(behind & ~mask)}))
             self._relevant.append(relevant & ~mask)
         self._effects: list[dict[int, tuple[int, int]]] = [{} for _ in self._blocks]
+        self._tried = 0
 
     def start(self, floor: int) -> _State:
         """The state after the caller has written the inputs."""
@@ -146,7 +150,8 @@ class _Search:
             if state.done == self._downsets.all:
                 return self._trace(parents, state.done), state.peak
             self.states += 1
-            if self.states % 64 == 0 and time.monotonic() > self.deadline:
+            self._account()
+            if self.states % 64 == 0 and self.budget.over:
                 return None, min(state.peak, ceiling)
             if state.live <= lowest and state is not root:
                 lowest = state.live
@@ -228,11 +233,18 @@ class _Search:
 
     def _effect(self, block: int, done: int) -> tuple[int, int]:
         """Footprint above the live bytes, and change of live bytes, when `block` runs after `done`."""
+        self._tried += 1
         key = done & self._relevant[block]
         effect = self._effects[block].get(key)
         if effect is None:
             effect = self._effects[block][key] = self._downsets.effect(self._blocks[block], done)
         return effect
+
+    def _account(self) -> None:
+        """Spends what was done since the last time."""
+        per_block = SECONDS_PER_BLOCK + len(self.problem.steps) * SECONDS_PER_BIT
+        self.budget.spend(self._tried * per_block + self._downsets.work * SECONDS_PER_ARC)
+        self._tried = self._downsets.work = 0
 
     def _trace(self, parents: dict[int, tuple[int, tuple[int, ...]]], done: int) -> Order:
         blocks: list[int] = []

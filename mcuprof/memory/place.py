@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mcuprof.errors import UsageError
 from mcuprof.memory import exact
+from mcuprof.memory.effort import Budget, Limit
 from mcuprof.memory.greedy import best_greedy
 from mcuprof.memory.layout import Ints, Layout, build_layout
 from mcuprof.memory.local import local_search
@@ -43,12 +43,12 @@ def place(
     capacity: int | None = None,
     *,
     alignment: int = 1,
-    time_limit: float = 10.0,
+    budget: Budget | None = None,
     below: Mapping[tuple[int, int], int] | None = None,
     together: Sequence[Sequence[tuple[int, int]]] = (),
     floor: int = 0,
 ) -> Placement:
-    """The smallest arena for `buffers` found in `time_limit` seconds; each is (first, last, bytes), last inclusive.
+    """The smallest arena for `buffers` found in `budget` (default: 10 s); each is (first, last, bytes), last inclusive.
 
     Sizes are rounded up to `alignment` and offsets are multiples of it. `below` maps (target, source) to the bytes that
     the target must start below the source unless they are disjoint. Each group of `together` moves as one: pairs of
@@ -57,7 +57,7 @@ def place(
     that fits it is good enough. Raises UsageError for lifetimes that end before they begin, negative sizes and sizes
     above 2 GiB.
     """
-    _check(buffers, alignment, time_limit)
+    _check(buffers, alignment)
     parts = {buffer: start for group in together if any(start for _, start in group) for buffer, start in group}
     sized = [
         (first, last, size if number in parts else align(size, alignment))
@@ -71,7 +71,7 @@ def place(
         [[(index[number], start) for number, start in group if number in index] for group in together],
         alignment,
     )
-    placed = _solve(layout, max(floor, layout.bound), capacity or 0, time.monotonic() + time_limit)
+    placed = _solve(layout, max(floor, layout.bound), capacity or 0, budget or Limit(10.0).start())
     offsets = [0] * len(buffers)
     for group, offset in zip(layout.members, placed.offsets, strict=True):
         for member in group:
@@ -79,9 +79,9 @@ def place(
     return Placement(tuple(offsets), placed.bytes, placed.bound, placed.proof, placed.nodes)
 
 
-def _check(buffers: Sequence[tuple[int, int, int]], alignment: int, time_limit: float) -> None:
-    if alignment < 1 or time_limit < 0:
-        raise UsageError("alignment must be at least 1 byte and the time limit not negative")
+def _check(buffers: Sequence[tuple[int, int, int]], alignment: int) -> None:
+    if alignment < 1:
+        raise UsageError("alignment must be at least 1 byte")
     for number, (first, last, size) in enumerate(buffers):
         if last < first:
             raise UsageError(f"buffer {number} ends at {last}, before it begins at {first}")
@@ -89,7 +89,7 @@ def _check(buffers: Sequence[tuple[int, int, int]], alignment: int, time_limit: 
             raise UsageError(f"buffer {number} has {size:,} bytes; sizes go from 0 to {MAX_BUFFER_BYTES:,}")
 
 
-def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placement:
+def _solve(layout: Layout, bound: int, capacity: int, budget: Budget) -> Placement:
     """The portfolio, then exact tries: first at the bound, which most instances meet, then wherever time allows.
 
     Arenas are multiples of `grain`. Below `least` nothing fits; at `stuck` a try has run out of time.
@@ -102,20 +102,19 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
     if needed == bound or len(layout) > MAX_ITEMS:
         return Placement(tuple(best.tolist()), needed, bound, "bound" if bound == held else "search")
     if not layout.simple:
-        return _improved(layout, best, bound, held, capacity, deadline)
+        return _improved(layout, best, bound, held, capacity, budget)
     search = Stacking(layout)
     # What the own search finds it finds early: with the extra installed, most of the time is left for that.
-    own_deadline = deadline - 0.75 * (deadline - time.monotonic()) if exact.available() else deadline
+    own = budget.part(0.25) if exact.available() else budget
     stuck: int | None = None
     step = 0
     while max(least, capacity + 1) <= needed - grain:
         target = min(needed - grain, least + step if stuck is None else (stuck + needed) // 2 // grain * grain + grain)
         target = max(target, capacity // grain * grain)
-        now = time.monotonic()
-        if target == stuck or now >= own_deadline:
+        if target == stuck or own.over:
             break
         try:
-            found = search.fit(target, now + (own_deadline - now) / 2)
+            found = search.fit(target, own.part(0.5))
         except OutOfTimeError:
             stuck = target
             continue
@@ -123,20 +122,20 @@ def _solve(layout: Layout, bound: int, capacity: int, deadline: float) -> Placem
             least, stuck, step = target + grain, None, 2 * step + grain
         else:
             best, needed = found, _needed(layout, found)
-    if max(least, capacity + 1) <= needed - grain and exact.available() and time.monotonic() < deadline:
-        best, least = exact.improve(layout, best, least, capacity, deadline - time.monotonic())
+    if max(least, capacity + 1) <= needed - grain and exact.available() and not budget.over:
+        best, least = exact.improve(layout, best, least, capacity, budget)
         needed = _needed(layout, best)
     proof: Literal["bound", "search"] = "bound" if least == held else "search"
     return Placement(tuple(best.tolist()), needed, min(least, needed), proof, search.nodes)
 
 
-def _improved(layout: Layout, best: Ints, bound: int, held: int, capacity: int, deadline: float) -> Placement:
+def _improved(layout: Layout, best: Ints, bound: int, held: int, capacity: int, budget: Budget) -> Placement:
     """Rigid groups with others between their parts: local search, then the extra where it is installed."""
-    own_deadline = deadline - (deadline - time.monotonic()) * (0.75 if exact.available() else 0)
-    best = local_search(layout, best, max(bound, capacity), own_deadline)
+    own = budget.part(0.25) if exact.available() else budget
+    best = local_search(layout, best, max(bound, capacity), own)
     least = bound
-    if _needed(layout, best) > max(bound, capacity) and exact.available() and time.monotonic() < deadline:
-        best, least = exact.improve(layout, best, bound, capacity, deadline - time.monotonic())
+    if _needed(layout, best) > max(bound, capacity) and exact.available() and not budget.over:
+        best, least = exact.improve(layout, best, bound, capacity, budget)
     needed = _needed(layout, best)
     return Placement(tuple(best.tolist()), needed, min(least, needed), "bound" if least == held else "search")
 

@@ -7,7 +7,6 @@ sought by a few greedy rankings and repairs: good, not proven.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from mcuprof.errors import McuprofError, UsageError
 from mcuprof.graph import Graph
 from mcuprof.memory.arrange import active_overlays
 from mcuprof.memory.check import check
+from mcuprof.memory.effort import Budget, Limit
 from mcuprof.memory.liveness import lifetimes
 from mcuprof.memory.place import Placement, place
 from mcuprof.memory.plan import MemoryPlan
@@ -22,6 +22,7 @@ from mcuprof.memory.problem import Problem, Sharing, align, build_problem
 from mcuprof.ops.sharing import share
 
 UNBOUNDED = 1 << 40
+DEFAULT = Limit(5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def spread(
     *,
     scratch: Sequence[Sequence[int]] | None = None,
     sharing: Sharing = share,
-    time_limit: float = 5.0,
+    limit: Limit = DEFAULT,
 ) -> RegionPlan:
     """The tensors of `plan`, in its order and strategy, over `regions`: (name, bytes), the preferred one first.
 
@@ -89,14 +90,14 @@ def spread(
     order = (0, *(op + 1 for op in plan.order))
     blocks = list(_blocks(problem, order))
     below = {(item.target, item.source): item.distance for item in active_overlays(problem, order) if not item.exact}
-    deadline = time.monotonic() + time_limit
+    budget = limit.start()
     where: dict[int, tuple[int, int]] = {}
     uses = []
     for number, (name, capacity) in enumerate(regions):
         rest = [b for b in range(len(blocks)) if b not in where]
         room = capacity if number < len(regions) - 1 else UNBOUNDED
-        budget = max(0.0, deadline - time.monotonic()) / (len(regions) - number)
-        chosen, placed = _fill(blocks, below, rest, room, plan.alignment, budget)
+        share = budget.part(1 / (len(regions) - number))
+        chosen, placed = _fill(blocks, below, rest, room, plan.alignment, share)
         where.update({b: (number, offset) for b, offset in zip(chosen, placed.offsets, strict=True)})
         uses.append(RegionUse(name, capacity, placed.bytes, sum(blocks[b].moved for b in chosen)))
     found = _translate(graph, problem, order, where, tuple(uses))
@@ -119,10 +120,9 @@ def _fill(
     rest: Sequence[int],
     capacity: int,
     alignment: int,
-    time_limit: float,
+    budget: Budget,
 ) -> tuple[list[int], Placement]:
     """Which of `rest` go into `capacity` bytes, and where: the best of a few rankings by bytes moved."""
-    deadline = time.monotonic() + time_limit
     rankings = (
         lambda b: -blocks[b].moved / blocks[b].bytes,
         lambda b: -blocks[b].moved,
@@ -132,8 +132,8 @@ def _fill(
     found: list[tuple[list[int], Placement]] = []
     for remaining, ranking in zip(range(len(rankings), 0, -1), rankings, strict=True):
         chosen = _profitable(blocks, below, sorted(rest, key=ranking), capacity)
-        budget = max(0.0, deadline - time.monotonic()) / remaining
-        found.append(_placeable(blocks, below, chosen, capacity, alignment, budget))
+        share = budget.part(1 / remaining)
+        found.append(_placeable(blocks, below, chosen, capacity, alignment, share))
         if len(found[-1][0]) == len(rest):
             break
     return max(found, key=lambda fill: sum(blocks[b].moved for b in fill[0]))
@@ -168,17 +168,16 @@ def _placeable(
     chosen: list[int],
     capacity: int,
     alignment: int,
-    time_limit: float,
+    budget: Budget,
 ) -> tuple[list[int], Placement]:
     """`chosen` without the blocks that stand in the way of a placement within `capacity`, least valuable first."""
-    deadline = time.monotonic() + time_limit
     while True:
         index = {b: number for number, b in enumerate(chosen)}
         placed = place(
             [(blocks[b].first, blocks[b].last, blocks[b].bytes) for b in chosen],
             capacity,
             alignment=alignment,
-            time_limit=max(0.0, deadline - time.monotonic()) / 2,
+            budget=budget.part(1 / 2),
             below={(index[t], index[s]): distance for (t, s), distance in below.items() if {t, s} <= index.keys()},
         )
         if placed.bytes <= capacity:

@@ -17,20 +17,21 @@ Which choice comes first is luck; so several rankings take turns, with more node
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
+from mcuprof.memory.effort import Budget, Limit
 from mcuprof.memory.layout import Ints, Layout, demand
 
 REMEMBERED = 200_000
 # Nodes for the first try of each ranking; a luckless ranking is given up early, and later gets twice as many.
 FIRST_TRY = 2_000
 _FAR = np.int64(1) << 60
+# Where effort.py was measured.
+SECONDS_PER_NODE, SECONDS_PER_PAIR = 1e-4, 1e-8
 
 
 class OutOfTimeError(Exception):
-    """The deadline passed before the search could tell."""
+    """The budget was over before the search could tell."""
 
 
 class _OutOfNodesError(Exception):
@@ -57,15 +58,15 @@ class Stacking:
         self._rank = self._rankings[0]
         self._twin = self._twins()
         self._failed: set[tuple[bytes, bytes, int]] = set()
-        self._capacity, self._deadline, self._last_node = 0, 0.0, 0
+        self._capacity, self._budget, self._last_node = 0, Limit(0).start(), 0
         self._offsets = np.zeros(len(layout), np.int64)
 
-    def fit(self, capacity: int, deadline: float) -> Ints | None:
+    def fit(self, capacity: int, budget: Budget) -> Ints | None:
         """Offsets of a placement within `capacity` bytes, None when there is none.
 
-        Raises OutOfTimeError when `deadline` (time.monotonic()) passes first.
+        Raises OutOfTimeError when `budget` is over first.
         """
-        self._capacity, self._deadline = capacity, deadline
+        self._capacity, self._budget = capacity, budget
         self._failed.clear()
         floor = np.zeros(len(self._layout), np.int64)
         turn = 0
@@ -90,7 +91,8 @@ class Stacking:
         if len(parts) > 1:
             return all(self._place(items[p], resting[p], lowest[p], highest[p], last) for p in parts)
         self.nodes += 1
-        if self.nodes % 16 == 0 and time.monotonic() > self._deadline:
+        self._budget.spend(SECONDS_PER_NODE + len(items) ** 2 * SECONDS_PER_PAIR)
+        if self.nodes % 16 == 0 and self._budget.over:
             raise OutOfTimeError
         if self.nodes > self._last_node:
             raise _OutOfNodesError

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from mcuprof import memory
 from mcuprof.graph import Graph
 from mcuprof.hardware import Core
-from mcuprof.memory import MemoryPlan
+from mcuprof.memory import Limit, MemoryPlan
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.runtimes import Arena, tflm
 from mcuprof.runtimes.tflm.overlap import OverlapRules, rules
 from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
 
 ALIGNMENT = 16  # what TFLM's kernels may expect of a tensor
+EFFORT = Limit(30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,12 @@ class Firmware:
 class Wishes:
     """What a plan may do: change the order (`optimal`) or not (`as-is`), and share bytes up to `in_place`.
 
-    `time_limit` is for the search, in seconds.
+    `effort` is for the search.
     """
 
     order: str = "optimal"
     in_place: str = "overlap"
-    time_limit: float = 30.0
+    effort: Limit = EFFORT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +74,7 @@ def candidates(graph: Graph, data: bytes, firmware: Firmware, wishes: Wishes) ->
             alignment=ALIGNMENT,
             scratch=scratch,
             sharing=allowed,
-            time_limit=wishes.time_limit / len(rows),
+            limit=wishes.effort * (1 / len(rows)),
         )
         found.append(_written(plan, allowed, data, firmware))
     return found

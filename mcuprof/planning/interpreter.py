@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from mcuprof.errors import PlanError
 from mcuprof.graph import ABSENT, Graph
 from mcuprof.memory.problem import STATEFUL
+from mcuprof.ops import keeps_state, total_macs
 from mcuprof.ops.kernel import Array
 from mcuprof.planning.proof import Say, Step
 from mcuprof.runner.inputs import random_inputs
@@ -27,7 +27,8 @@ from mcuprof.runtimes.tflm.abi import HOST64
 from mcuprof.writers.tflite import first_operators
 
 INPUTS = 20
-SECONDS_FOR_INTERMEDIATES = 120.0
+# MACs and bytes computed while tensors are compared: about two minutes. Counted, so that any machine compares as much.
+WORK_FOR_INTERMEDIATES = 100e9
 _MODULE = "tflite_micro.python.tflite_micro.runtime"
 
 
@@ -102,12 +103,17 @@ def _compared(judge: _Judge, after: Graph, inputs: int, say: Say) -> Step:
     head = judge.head()
     if not expected_head.inexact and head != expected_head.head_bytes:
         raise PlanError(f"tflite-micro reports a head of {head:,} B, predicted were {expected_head.head_bytes:,} B")
-    elapsed = judge.compare_outputs(inputs, say)
-    per_input = elapsed / inputs * len(judge.compared()) / 2
-    rounds = max(1, min(inputs, int(SECONDS_FOR_INTERMEDIATES / max(per_input, 1e-6))))
+    judge.compare_outputs(inputs, say)
+    per_input = _work(after) * len(judge.compared()) / 2
+    rounds = max(1, min(inputs, int(WORK_FOR_INTERMEDIATES / max(per_input, 1))))
     compared = judge.compare_intermediates(rounds, say)
     text = f"executed by tflite-micro: head {head:,} B, outputs equal on {inputs} inputs, "
     return Step(text + f"all {compared} intermediate tensors on {rounds}", True)
+
+
+def _work(graph: Graph) -> int:
+    """MACs and bytes computed in one inference."""
+    return total_macs(graph) + sum(graph.tensors[index].nbytes for index in graph.producer)
 
 
 class _Judge:
@@ -119,7 +125,8 @@ class _Judge:
         self.same_as = same
         self.runtime, self.before, self.data, self.after, self.planned = runtime, before, data, after, planned
         # Operators may keep state that others read; then each input starts from a new interpreter.
-        self.stateful = any(op.kind in STATEFUL for op in before.ops) or any(t.variable for t in before.tensors)
+        keeping = (op.kind in STATEFUL or keeps_state(op) for op in before.ops)
+        self.stateful = any(keeping) or any(t.variable for t in before.tensors)
         tensors = sum(tensor.nbytes + 4096 for tensor in before.tensors if not tensor.is_constant)
         host = tflm.arena(after, library="reference", core=None, target=HOST64)
         scratch = sum(request.nbytes for request in host.requests)
@@ -154,21 +161,17 @@ class _Judge:
             raise PlanError("tflite-micro does not report its head")
         return int(found[1])
 
-    def compare_outputs(self, inputs: int, say: Say) -> float:
-        """Outputs of both on `inputs` random inputs; seconds that the planned one took. Raises PlanError."""
-        elapsed = 0.0
+    def compare_outputs(self, inputs: int, say: Say) -> None:
+        """Outputs of both on `inputs` random inputs. Raises PlanError."""
         for seed in range(inputs):
             say(f"tflite-micro, input {seed + 1} of {inputs}")
             given = random_inputs(self.before, seed)
             self.run(self.reference, given)
-            start = time.monotonic()
             self.run(self.subject, given)
-            elapsed += time.monotonic() - start
             for position, tensor in enumerate(self.after.outputs):
                 self.same(tensor, self.subject.get_output(position), self.kept(self.same_as[tensor]))
             if self.stateful:
                 self.open()
-        return elapsed
 
     def compared(self) -> list[tuple[int, int]]:
         """(operators run, tensor) for every computed tensor that has its like in the file before."""

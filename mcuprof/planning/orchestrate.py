@@ -81,7 +81,7 @@ def plan_onnx(graph: Graph, wishes: Wishes, firmware: Firmware, say: Say = silen
         "optimal" if wishes.order == "optimal" else "as-is",
         wishes.in_place,
         sharing=allowed,
-        time_limit=wishes.time_limit,
+        limit=wishes.effort,
     )
     steps = [checked(graph, plan, allowed, [[] for _ in graph.ops])]
     steps.append(executed(graph, plan, walk(firmware.library, firmware.core), say))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mcuprof import memory
 from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import DType, Graph
-from mcuprof.memory import MemoryPlan
+from mcuprof.memory import Limit, MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
 from mcuprof.planning.onnx_proof import alike
@@ -129,9 +129,9 @@ class TensorSplitter(Splitter):
         """As a fraction of the model's MACs; the image knows those of operators that can be divided only."""
         return extra / max(1, self.macs)
 
-    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules, seconds: float) -> Point:
+    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules, effort: Limit) -> Point:
         made = split(self.outline, chosen, _ANY_NUMBER)
-        plan = memory.plan(made.graph, "as-is", strategy, alignment=ALIGNMENT, time_limit=seconds)
+        plan = memory.plan(made.graph, "as-is", strategy, alignment=ALIGNMENT, limit=effort)
         work = sum(option.work for option in chosen)
         choice = Choice(chosen, max((option.peak for option in chosen), default=0), 0, work)
         return Point(choice, made, plan, _arena(plan.arena_bytes), self.work(work), allowed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mcuprof import memory
 from mcuprof.graph import Graph
-from mcuprof.memory import MemoryPlan
+from mcuprof.memory import Limit, MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
 from mcuprof.planning.proof import Say
@@ -36,9 +36,8 @@ from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
 from mcuprof.writers.tflite_model import to_tflite
 
 PLACEMENTS = 60  # choices placed per search
-# A quick placement ranks, a thorough one compares neighbours and is what is shown and written. Its local search ends by
-# its own count of tries, far within these seconds: they only bound the exact search.
-QUICK, THOROUGH = 0.0, 4.0
+# A quick placement ranks, a thorough one compares neighbours and is what is shown and written.
+QUICK, THOROUGH = Limit(0.0), Limit(4.0)
 VARIATIONS = 24
 EFFORT = 4000  # operators in all variations that are placed: what one costs grows with them
 
@@ -81,7 +80,7 @@ class Splitter:
     strategies: list[tuple[str, OverlapRules]] = field(init=False)
     tail: int = field(init=False)
     placed: dict[tuple[Option, ...], Point] = field(default_factory=dict)
-    spent: dict[tuple[Option, ...], float] = field(default_factory=dict)
+    spent: dict[tuple[Option, ...], Limit] = field(default_factory=dict)
     near: dict[Option, list[Option]] = field(default_factory=dict)
     effort: int = 0
 
@@ -105,22 +104,22 @@ class Splitter:
         found: dict[Choice, None] = {}
         for strategy, allowed in self.strategies:
             unsplit = memory.plan(
-                self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, time_limit=0.0
+                self.graph, "as-is", strategy, alignment=ALIGNMENT, scratch=scratch, sharing=allowed, limit=QUICK
             )
             found |= dict.fromkeys(front(self.outline, self.tariff, unsplit.footprints, self.say, self.dealt))
         return list(found)
 
-    def place(self, chosen: Sequence[Option], seconds: float = QUICK) -> Point:
+    def place(self, chosen: Sequence[Option], effort: Limit = QUICK) -> Point:
         """The smallest arena for these options; the strategy that asks least of the kernels wins where equal."""
         key = tuple(chosen)
         known = self.placed.get(key)
-        if known is None or (seconds > self.spent[key] and not known.plan.optimal):
-            points = [self._under(key, strategy, allowed, seconds) for strategy, allowed in self.strategies]
+        if known is None or (effort.seconds > self.spent[key].seconds and not known.plan.optimal):
+            points = [self._under(key, strategy, allowed, effort) for strategy, allowed in self.strategies]
             self.placed[key] = min([*points, *([known] if known else [])], key=lambda point: point.bytes)
-            self.spent[key] = seconds
+            self.spent[key] = effort
         return self.placed[key]
 
-    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules, seconds: float) -> Point:
+    def _under(self, chosen: tuple[Option, ...], strategy: str, allowed: OverlapRules, effort: Limit) -> Point:
         made = split(self.outline, chosen)
         scratch = self.firmware.arena(made.graph).scratch(len(made.graph.ops))
         plan = memory.plan(
@@ -131,7 +130,7 @@ class Splitter:
             scratch=scratch,
             sharing=allowed,
             views=made.views,
-            time_limit=seconds,
+            limit=effort,
         )
         arena = self.firmware.arena(graph_with_plan(made.graph, plan.order, plan.offsets))
         work = sum(option.work for option in chosen)
@@ -215,7 +214,7 @@ def _varied(splitter: Splitter, point: Point, limit: float | None) -> list[Point
                 if (
                     max(tried / VARIATIONS, splitter.effort / EFFORT) >= 1
                     or (limit is not None and work > limit)
-                    or splitter.spent.get(chosen, 0.0)
+                    or splitter.spent.get(chosen, QUICK) != QUICK
                 ):
                     continue
                 if max(o.peak for o in chosen) + tail >= point.bytes:

@@ -31,7 +31,7 @@ class Job(msgspec.Struct, frozen=True):
     kernels: str | None
     order: str
     in_place: str
-    time_limit: float
+    time_limit: float | None
     limits: tuple[int | None, int | None, float | None, int | None]
     input_shapes: tuple[tuple[str, tuple[int, ...]], ...]
     build: str

@@ -11,6 +11,7 @@ import pytest
 
 from mcuprof import load, memory
 from mcuprof.cli import main
+from mcuprof.memory.effort import Limit
 from mcuprof.runtimes.tflm.overlap import rules
 from mcuprof.writers.header import c_header
 from mcuprof.writers.listing import plan_json
@@ -28,7 +29,7 @@ def written(tmp_path: Path, model: str, strategy: str = "none", library: str = "
     """A plan as JSON, in the form of `mcuprof plan --emit json`, whose proofs would take longer than these tests."""
     out, graph = tmp_path / "plan.json", load(model)
     allowed = rules(library or "reference", None)
-    plan = memory.plan(graph, "optimal", strategy, sharing=allowed, time_limit=2.0)
+    plan = memory.plan(graph, "optimal", strategy, sharing=allowed, limit=Limit(2.0))
     out.write_text(plan_json(graph, plan, Path(model).name, allowed.name if library else ""))
     return str(out)
 
@@ -116,7 +117,7 @@ def test_the_plan_of_a_report_in_another_order_is_executed(tmp_path: Path, capsy
 @pytest.mark.parametrize("library", ["reference", "cmsis-nn"])
 def test_a_c_header_is_executed(library: str, tmp_path: Path, capsys: Capture) -> None:
     header, graph, sharing = tmp_path / "plan.h", load(RESNET), rules(library, None)
-    plan = memory.plan(graph, "optimal", "overlap", sharing=sharing, time_limit=2.0)
+    plan = memory.plan(graph, "optimal", "overlap", sharing=sharing)
     text = c_header(graph, plan, Path(RESNET).name, sharing.name)
     header.write_text(text)
     assert verify(RESNET, str(header)) == 0
@@ -164,7 +165,7 @@ def damaged(text: str, how: str) -> str:
 )
 def test_a_damaged_header_is_one_line(how: str, message: str, tmp_path: Path, capsys: Capture) -> None:
     header, graph = tmp_path / "plan.h", load(RESNET)
-    text = c_header(graph, memory.plan(graph, "as-is", "none", time_limit=2.0), "resnet8_int8.tflite", "")
+    text = c_header(graph, memory.plan(graph, "as-is", "none"), "resnet8_int8.tflite", "")
     assert damaged(text, how) != text
     header.write_text(damaged(text, how))
     assert verify(RESNET, str(header)) == 2
@@ -175,7 +176,7 @@ def test_a_damaged_header_is_one_line(how: str, message: str, tmp_path: Path, ca
 
 def test_a_header_with_a_tensor_on_a_live_one_fails(tmp_path: Path, capsys: Capture) -> None:
     header, graph = tmp_path / "plan.h", load(RESNET)
-    plan = memory.plan(graph, "as-is", "none", time_limit=2.0)
+    plan = memory.plan(graph, "as-is", "none")
     first, second = graph.ops[0].outputs[0], graph.ops[1].outputs[0]
     offsets = tuple(plan.offsets[first] if tensor == second else at for tensor, at in enumerate(plan.offsets))
     header.write_text(c_header(graph, replace(plan, offsets=offsets), "resnet8", ""))

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from mcuprof.memory import MemoryPlan, Schedule, check, plan
+from mcuprof.memory.effort import Limit
 from mcuprof.ops.sharing import Share
 from tests.memory.brute import Instance, random_instance, step_bytes
 
@@ -21,7 +22,7 @@ def cases(count: int) -> Iterator[tuple[Instance, MemoryPlan]]:
 
 
 def planned(case: Instance, order: Schedule) -> MemoryPlan:
-    options = {"scratch": case.scratch, "sharing": case.sharing, "alignment": 1, "time_limit": 0.3}
+    options = {"scratch": case.scratch, "sharing": case.sharing, "alignment": 1, "limit": Limit(0.3)}
     return plan(case.graph, order, "overlap", **options)  # type: ignore[arg-type]
 
 

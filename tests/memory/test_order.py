@@ -9,6 +9,7 @@ import pytest
 
 from mcuprof.graph import Graph
 from mcuprof.memory.bounds import downset_bound, working_set
+from mcuprof.memory.effort import Limit
 from mcuprof.memory.liveness import peak
 from mcuprof.memory.order import best_order
 from mcuprof.memory.problem import build_problem
@@ -55,7 +56,7 @@ def test_no_time_gives_a_valid_bound() -> None:
     for seed in range(60):
         case = instance(seed, operators=9)
         problem = build_problem(case.graph, "overlap", sharing=case.sharing, scratch=case.scratch)
-        found = best_order(problem, time_limit=0)
+        found = best_order(problem, Limit(0).start())
         assert found.bound <= least_peak(case) <= found.peak == peak(problem, found.order), seed
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mcuprof.errors import UsageError
 from mcuprof.memory import Placement, layout, place
+from mcuprof.memory.effort import Limit
 from mcuprof.memory.exact import improve
 from mcuprof.memory.greedy import best_greedy, portfolio
 from mcuprof.memory.layout import build_layout
@@ -116,7 +117,7 @@ def test_the_optional_solver_against_every_stacking() -> None:
     for seed in range(40):
         buffers, below = random_case(seed)
         layout = build_layout(buffers, below)
-        offsets, bound = improve(layout, best_greedy(layout, 0), 0, 0, 5.0)
+        offsets, bound = improve(layout, best_greedy(layout, 0), 0, 0, Limit(5.0).start())
         assert bound == int((offsets + layout.height).max()) == least_arena(buffers, below), seed
 
 
@@ -158,7 +159,7 @@ def test_capacity_ends_the_search_and_no_time_leaves_a_gap() -> None:
     assert place(buffers, capacity=1000).bytes <= 1000
     rng = random.Random(1)
     hard = [(first, first + rng.randint(1, 9), rng.randint(1, 99)) for first in range(60)]
-    placed = place(hard, time_limit=0)
+    placed = place(hard, budget=Limit(0).start())
     assert not faults(hard, placed, {})
     assert placed.bound <= placed.bytes
 
@@ -170,7 +171,6 @@ def test_capacity_ends_the_search_and_no_time_leaves_a_gap() -> None:
         ([(0, 1, -1)], {}),
         ([(0, 1, 2**31 + 1)], {}),
         ([(0, 1, 8)], {"alignment": 0}),
-        ([(0, 1, 8)], {"time_limit": -1.0}),
     ],
 )
 def test_nonsense_is_refused(buffers: Buffers, options: dict[str, float]) -> None:
@@ -185,7 +185,7 @@ def test_nonsense_is_refused(buffers: Buffers, options: dict[str, float]) -> Non
 )
 def test_placements_are_disjoint_and_aligned(spans: list[tuple[int, int, int]], alignment: int) -> None:
     buffers = [(first, first + length, size) for first, length, size in spans]
-    placed = place(buffers, alignment=alignment, time_limit=0.2)
+    placed = place(buffers, alignment=alignment, budget=Limit(0.2).start())
     assert not faults(buffers, placed, {})
     assert all(offset % alignment == 0 for offset in placed.offsets)
     live = [sum(size for first, last, size in buffers if first <= at <= last) for at in range(18)]

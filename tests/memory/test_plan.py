@@ -9,6 +9,7 @@ import pytest
 from mcuprof.errors import ModelError, UsageError
 from mcuprof.graph import Attribute, DType, Graph
 from mcuprof.memory import Schedule, plan, strategies
+from mcuprof.memory.effort import Limit
 from mcuprof.readers import read
 from tests.corpus import model, needs_shared
 from tests.graphs import graph, op, tensor
@@ -141,8 +142,8 @@ def test_no_operators_and_no_time() -> None:
         rng = random.Random(seed)
         case = random_instance(rng, 8, shares=True, scratch=True)
         for order in ORDERS:
-            hasty = plan(case.graph, order, "overlap", scratch=case.scratch, sharing=case.sharing, time_limit=0)
-            patient = plan(case.graph, order, "overlap", scratch=case.scratch, sharing=case.sharing, time_limit=1)
+            hasty = plan(case.graph, order, "overlap", scratch=case.scratch, sharing=case.sharing, limit=Limit(0))
+            patient = plan(case.graph, order, "overlap", scratch=case.scratch, sharing=case.sharing, limit=Limit(1))
             assert hasty.lower_bound_bytes <= patient.arena_bytes <= hasty.arena_bytes
             assert hasty.certificate.startswith("gap") != hasty.optimal
 
@@ -169,7 +170,6 @@ def test_graphs_that_cannot_run_or_be_planned() -> None:
         {"in_place": "all"},
         {"alignment": 0},
         {"io": "anywhere"},
-        {"time_limit": -1},
         {"scratch": [[8]]},
         {"scratch": [[-8], []]},
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from mcuprof.errors import UsageError
 from mcuprof.memory import plan, spread
+from mcuprof.memory.effort import Limit
 from mcuprof.readers import read
 from tests.corpus import model, needs_shared
 from tests.graphs import graph, op, tensor
@@ -38,7 +39,7 @@ def test_random_graphs_pass_the_checker_and_move_the_same_bytes_however_they_are
     for seed in range(60):
         rng = random.Random(seed)
         case = random_instance(rng, rng.randint(2, 9), shares=bool(seed & 1), scratch=bool(seed & 2))
-        options = {"scratch": case.scratch, "sharing": case.sharing, "time_limit": 0.2}
+        options = {"scratch": case.scratch, "sharing": case.sharing, "limit": Limit(0.2)}
         found = plan(case.graph, "as-is", "overlap", alignment=1, **options)  # type: ignore[arg-type]
         fast = found.arena_bytes // 2
         both = spread(case.graph, found, [("fast", fast), ("slow", 10_000)], **options)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mcuprof.errors import PlanError, UsageError
 from mcuprof.graph import Graph
 from mcuprof.memory import MemoryPlan, View, check, plan
+from mcuprof.memory.effort import Limit
 from mcuprof.ops.kernel import Array
 from mcuprof.ops.sharing import share
 from mcuprof.runner.arena import evaluate_in_arena
@@ -30,7 +31,7 @@ def test_stripes_in_their_plan_compute_what_the_whole_network_does(strategy: str
     rng = random.Random(seed)
     case = striped(rng)
     scratch = [(rng.randint(0, 20),) for _ in case.stripes.ops]
-    found = plan(case.stripes, "as-is", strategy, views=case.views, scratch=scratch, time_limit=0.3)
+    found = plan(case.stripes, "as-is", strategy, views=case.views, scratch=scratch, limit=Limit(0.3))
     assert found.lower_bound_bytes <= found.arena_bytes
     program, inputs = prepare(case.stripes), random_inputs(case.whole, seed)
     inside = evaluate_in_arena(program, found, inputs, program.initial_state(), seed)
@@ -45,7 +46,7 @@ def test_the_arena_is_that_of_another_solver() -> None:
     certified = 0
     for seed in range(25):
         case = striped(random.Random(seed))
-        found = plan(case.stripes, "as-is", views=case.views, alignment=1, time_limit=2)
+        found = plan(case.stripes, "as-is", views=case.views, alignment=1, limit=Limit(2))
         least = least_arena(case)
         assert found.lower_bound_bytes <= least <= found.arena_bytes, seed
         certified += found.optimal
@@ -64,7 +65,7 @@ def test_mutations_that_destroy_a_value_are_rejected_and_caught_when_executed() 
     for seed in range(60):
         rng = random.Random(seed)
         case = striped(rng)
-        found = plan(case.stripes, "as-is", views=case.views, alignment=1, time_limit=0.2)
+        found = plan(case.stripes, "as-is", views=case.views, alignment=1, limit=Limit(0.2))
         assert not destroys(case, found, seed)
         for mutated in mutations(case, found, rng):
             if destroys(case, mutated, seed):

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from mcuprof.memory import plan
+from mcuprof.memory.effort import Limit
 from mcuprof.planning.interpreter import interpreted
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
@@ -21,7 +22,7 @@ def test_stripes_on_top_of_one_another(strategy: str) -> None:
         case = striped(random.Random(seed))
         data = to_tflite(case.stripes)
         graph = read_tflite(data, {})
-        found = plan(graph, "as-is", strategy, views=case.views, time_limit=1)
+        found = plan(graph, "as-is", strategy, views=case.views, limit=Limit(1))
         offsets = tuple(ONLINE if offset is None else offset for offset in found.offsets)
         planned = with_plan(data, FilePlan(found.order, offsets))
         step = interpreted(graph, data, read_tflite(planned, {}), planned, lambda _: None, 3)

@@ -13,6 +13,7 @@ import pytest
 from mcuprof import memory
 from mcuprof.errors import PlanError
 from mcuprof.graph import Graph
+from mcuprof.memory.effort import Limit
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.rewrites.split import Option, Outline, Tariff, options, prove, split, turned
 from mcuprof.rewrites.split import rows as arithmetic
@@ -55,7 +56,7 @@ def differing(graph: Graph, option: Option, outline: Outline, seed: int, proven:
     made = split(outline, [option])
     if proven:
         prove(graph, made)
-    plan = memory.plan(made.graph, "as-is", "none", views=made.views, time_limit=0.0)
+    plan = memory.plan(made.graph, "as-is", "none", views=made.views, limit=Limit(0.0))
     plain = to_tflite(made.graph)
     placed = FilePlan(plan.order, tuple(ONLINE if offset is None else offset for offset in plan.offsets))
     one, other = interpreter(to_tflite(graph)), interpreter(with_plan(plain, placed))

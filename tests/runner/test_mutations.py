@@ -20,6 +20,7 @@ import pytest
 from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import Graph
 from mcuprof.memory import plan
+from mcuprof.memory.effort import Limit
 from mcuprof.ops.kernel import Array
 from mcuprof.readers import read
 from mcuprof.readers.tflite import read_tflite
@@ -62,7 +63,7 @@ class Case:
         self.expected = evaluate(self.program, self.inputs, self.program.initial_state())
 
     def mutants(self, strategy: str, count: int, seed: int) -> Iterator[Mutant]:
-        found = plan(self.graph, in_place=strategy, time_limit=2.0)
+        found = plan(self.graph, in_place=strategy, limit=Limit(2.0))
         assert self.judge.broken_at(found) is None, "the plan that is mutated is right"
         yield from islice(mutants(self.graph, found, random.Random(seed)), count)
 
@@ -126,7 +127,7 @@ def test_mutated_plans_with_views(seed: int) -> None:
     expected = evaluate(program, inputs, program.initial_state())
     counts: Counter[tuple[str, str]] = Counter()
     for strategy in ("none", "overlap"):
-        found = plan(graph, "as-is", strategy, views=case.views, time_limit=1)
+        found = plan(graph, "as-is", strategy, views=case.views, limit=Limit(1))
         for mutant in islice(mutants(graph, found, random.Random(seed)), 40):
             try:
                 inside = evaluate_in_arena(program, mutant, inputs, program.initial_state(), seed)

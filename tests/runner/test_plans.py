@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mcuprof.memory import plan
+from mcuprof.memory.effort import Limit
 from mcuprof.readers import read
 from mcuprof.runner.arena import evaluate_in_arena
 from mcuprof.runner.inputs import random_inputs
@@ -22,7 +23,7 @@ MODELS = ("mlperf_kws_int8", "mlperf_ic_resnet8_int8", "mlperf_streaming_ww", "t
 def test_plans_hold_when_they_are_executed(name: str, strategy: str) -> None:
     graph = read(model(name).path)
     program = prepare(graph)
-    placed = plan(graph, in_place=strategy, time_limit=2.0)
+    placed = plan(graph, in_place=strategy, limit=Limit(2.0))
     plain, inside = program.initial_state(), program.initial_state()
     for seed in range(2):
         given = random_inputs(graph, seed)

@@ -28,7 +28,7 @@ def planned(graph: Graph, library: str, order: str = "as-is") -> tuple[MemoryPla
     """A plan with the scratch of the library's kernels, and for whom it is valid."""
     sharing, firmware = rules(library, None), Firmware(library)
     scratch = firmware.arena(graph).scratch(len(graph.ops))
-    found = memory.plan(graph, order, "overlap", scratch=scratch, sharing=sharing, time_limit=1.0)  # type: ignore[arg-type]
+    found = memory.plan(graph, order, "overlap", scratch=scratch, sharing=sharing)  # type: ignore[arg-type]
     return found, sharing.name
 
 

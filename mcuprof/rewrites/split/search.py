@@ -100,7 +100,7 @@ def _front(outline: Outline, library: dict[tuple[int, int], list[Option]], footp
     even = _paths(outline, [option for option in every if option.even], footprints)
     coarsest = max((option.grain for option in every), default=0)
     coarse = _paths(outline, [option for option in every if option.even and option.grain == coarsest], footprints)
-    fronts = {*undominated(found), *undominated(even), *undominated(coarse)}
+    fronts = dict.fromkeys([*undominated(found), *undominated(even), *undominated(coarse)])  # no set: its order varies
     return sorted(fronts, key=lambda c: (c.work, c.bytes))
 
 
