@@ -1,8 +1,11 @@
-"""The runner: CPU time per inference beside other runtimes, same inputs, same run, one thread."""
+"""The runner: CPU time per inference beside other runtimes, same inputs, same run, one thread; and in processes."""
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.corpus import MODELS, model, models
 
 TFLITE = ("mlperf_kws_int8", "mlperf_vww_mbv1_int8", "mlperf_ic_resnet8_int8", "tflm_pytorch_mbv2_int8")
 ONNX = ("drv_kwsm_qop_s8s8_pc", "drv_resnet8_qop_s8s8_pc", "drv_mbv2_qop_u8s8")
+LONGEST, ROUNDS = "tflm_pytorch_mbv2_int8", 7
 Run = Callable[[dict[int, Any]], object]
 
 
@@ -28,7 +32,7 @@ def run() -> None:
     if not models():
         print(f"no models at {MODELS}: nothing to time")
         return
-    print(write("runner", "Integer runner", [tflite_models(), onnx_models()]))
+    print(write("runner", "Integer runner", [tflite_models(), onnx_models(), processes()]))
 
 
 def tflite_models() -> str:
@@ -52,6 +56,49 @@ def onnx_models() -> str:
         times = _race([Session(graph).run_indexed, _reference_evaluator(graph, model(name).path)], graph, 3)
         rows.append([name, *times, times[1] / times[0]])
     return table("CPU ms per inference, median", ["model", "mcuprof", "ReferenceEvaluator", "ratio"], rows)
+
+
+def processes() -> str:
+    """`verify --jobs`: whole processes of 20 inputs in a plan, wall and CPU time, and what others took meanwhile.
+
+    BLAS threads are what the command line sets (1), and what NumPy takes when nobody says anything.
+    """
+    path, cores = str(model(LONGEST).path), os.cpu_count() or 1
+    ways = list(dict.fromkeys([(1, 1), (2, 1), (1, cores), (2, cores)]))
+    found: dict[tuple[int, int], list[tuple[float, float, float]]] = {way: [] for way in ways}
+    for _ in range(ROUNDS):
+        for jobs, threads in ways:
+            found[jobs, threads].append(_measured(["verify", path, "--count", "20", "--jobs", str(jobs)], threads))
+    rows = []
+    for way, spent in found.items():
+        medians = map(statistics.median, zip(*spent, strict=True))
+        wall, _, others = min(spent, key=lambda run: run[2])
+        rows.append([*way, *medians, wall, others])
+    head = ["jobs", "BLAS threads", "wall s", "CPU s", "cores taken by others", "least disturbed: wall s", "taken"]
+    made = table(f"verify {LONGEST} --count 20, median of {ROUNDS} runs in turn", head, rows)
+    return made + f"\nThe machine has {cores} cores: what others take of them, a second process cannot have.\n"
+
+
+def _measured(arguments: list[str], threads: int) -> tuple[float, float, float]:
+    """(wall seconds, CPU seconds with all children, cores that other processes kept busy; NaN where unknown)."""
+    command = [sys.executable, "-c", "import sys; from mcuprof.cli import main; sys.exit(main())", *arguments]
+    busy, start = _busy(), time.perf_counter()
+    child = subprocess.Popen(
+        command, env={**os.environ, "OPENBLAS_NUM_THREADS": str(threads)}, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    wall, cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+    assert status == 0, f"{arguments} failed"
+    return wall, cpu, (_busy() - busy - cpu) / wall
+
+
+def _busy() -> float:
+    """CPU seconds that all processes of the machine have used since it started; NaN where Linux does not say."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return float("nan")
+    user, nice, system, _idle, _wait, *interrupts = map(int, stat.read_text().split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
 
 
 def _race(runs: list[Run], graph: Any, repeats: int = 15) -> list[float]:

@@ -97,7 +97,7 @@ class Strategy(msgspec.Struct, frozen=True):
 
 
 class Placement(msgspec.Struct, frozen=True):
-    """One buffer of the plan: `first` and `last` are operator indices, inclusive."""
+    """One buffer of the plan: `first` and `last` (inclusive) are operators, counted as they run."""
 
     tensor: str
     bytes: int
@@ -139,7 +139,10 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """RAM of one inference. `arena_bytes` = head + tail = what the runtime reports as used on the 32-bit target."""
+    """RAM of one inference. `arena_bytes` = head + tail = what the runtime reports as used on the 32-bit target.
+
+    `operator_order`, beside the `plan` of an order that is not the file's: the operators' indices as they run.
+    """
 
     order: str
     in_place: str
@@ -154,6 +157,7 @@ class Memory(msgspec.Struct, frozen=True):
     regions: tuple[RegionUse, ...]
     strategies: tuple[Strategy, ...] | msgspec.UnsetType = msgspec.UNSET
     plan: tuple[Placement, ...] | msgspec.UnsetType = msgspec.UNSET
+    operator_order: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     spread: Spread | msgspec.UnsetType = msgspec.UNSET
 
 

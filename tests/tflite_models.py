@@ -9,8 +9,22 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import tflite
+from flatbuffers import flexbuffers
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "int4": 17}
+CUSTOM = "CUSTOM:"
+
+_TYPES = {
+    "float32": 0,
+    "int32": 2,
+    "uint8": 3,
+    "int64": 4,
+    "bool": 6,
+    "int16": 7,
+    "int8": 9,
+    "uint64": 12,
+    "uint32": 15,
+    "int4": 17,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,10 @@ class T:
 
 @dataclass(frozen=True)
 class O:  # noqa: E742
-    """An operator: builtin name, tensor indices, the options table's class and its fields by schema name."""
+    """An operator: builtin name, tensor indices, the options table's class and its fields by schema name.
+
+    A custom operator's name begins with `CUSTOM:`; its `fields` are its FlexBuffers map.
+    """
 
     kind: str
     inputs: Sequence[int]
@@ -38,34 +55,49 @@ class O:  # noqa: E742
     version: int = 1
 
 
-def build(tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-    """The flatbuffer: one subgraph, one buffer per tensor."""
+Part = tuple[Sequence[T], Sequence[O], Sequence[int], Sequence[int]]
+
+
+def build(
+    tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[int], outputs: Sequence[int], *subgraphs: Part
+) -> bytes:
+    """The flatbuffer: one buffer per tensor, one operator code per operator; `subgraphs` follow the main one."""
     b = flatbuffers.Builder(1024)
     buffers = [_buffer(b, b"")]
-    placed = [_tensor(b, buffers, tensor, index) for index, tensor in enumerate(tensors)]
-    operators = [_operator(b, op, number) for number, op in enumerate(ops)]
-    name = b.CreateString("main")
-    parts = [_offsets(b, placed), _ints(b, inputs), _ints(b, outputs), _offsets(b, operators)]
-    tflite.SubGraphStart(b)
-    for add, part in zip(
-        (tflite.SubGraphAddTensors, tflite.SubGraphAddInputs, tflite.SubGraphAddOutputs, tflite.SubGraphAddOperators),
-        parts,
-        strict=True,
-    ):
-        add(b, part)
-    tflite.SubGraphAddName(b, name)
-    graphs = _offsets(b, [tflite.SubGraphEnd(b)])
-    codes = _offsets(b, [_code(b, op.kind, op.version) for op in ops])
+    parts: list[Part] = [(tensors, ops, inputs, outputs), *subgraphs]
+    codes: list[O] = []
+    graphs = []
+    for part in parts:
+        graphs.append(_subgraph(b, buffers, part, len(codes)))
+        codes += part[1]
+    placed, coded = _offsets(b, graphs), _offsets(b, [_code(b, op.kind, op.version) for op in codes])
     description = b.CreateString("test")
     held = _offsets(b, buffers)
     tflite.ModelStart(b)
     tflite.ModelAddVersion(b, 3)
-    tflite.ModelAddOperatorCodes(b, codes)
-    tflite.ModelAddSubgraphs(b, graphs)
+    tflite.ModelAddOperatorCodes(b, coded)
+    tflite.ModelAddSubgraphs(b, placed)
     tflite.ModelAddDescription(b, description)
     tflite.ModelAddBuffers(b, held)
     b.Finish(tflite.ModelEnd(b), file_identifier=b"TFL3")
     return bytes(b.Output())
+
+
+def _subgraph(b: Any, buffers: list[int], part: Part, first_code: int) -> int:
+    tensors, ops, inputs, outputs = part
+    placed = [_tensor(b, buffers, tensor, index) for index, tensor in enumerate(tensors)]
+    operators = [_operator(b, op, number) for number, op in enumerate(ops, first_code)]
+    name = b.CreateString("main" if not first_code else f"from operator {first_code}")
+    parts = [_offsets(b, placed), _ints(b, inputs), _ints(b, outputs), _offsets(b, operators)]
+    tflite.SubGraphStart(b)
+    for add, offset in zip(
+        (tflite.SubGraphAddTensors, tflite.SubGraphAddInputs, tflite.SubGraphAddOutputs, tflite.SubGraphAddOperators),
+        parts,
+        strict=True,
+    ):
+        add(b, offset)
+    tflite.SubGraphAddName(b, name)
+    return int(tflite.SubGraphEnd(b))
 
 
 def _buffer(b: Any, data: bytes) -> int:
@@ -112,8 +144,10 @@ def _packed(tensor: T) -> bytes:
 
 
 def _operator(b: Any, op: O, number: int) -> int:
-    options = None
-    if op.options:
+    options = custom = None
+    if op.kind.startswith(CUSTOM):
+        custom = b.CreateByteVector(bytes(flexbuffers.Dumps(dict(op.fields or {}))))
+    elif op.options:
         getattr(tflite, f"{op.options}Start")(b)
         for field, value in (op.fields or {}).items():
             getattr(tflite, f"{op.options}Add{field}")(b, value)
@@ -126,15 +160,20 @@ def _operator(b: Any, op: O, number: int) -> int:
     if options is not None:
         tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, op.options))
         tflite.OperatorAddBuiltinOptions(b, options)
+    if custom is not None:
+        tflite.OperatorAddCustomOptions(b, custom)
     return int(tflite.OperatorEnd(b))
 
 
 def _code(b: Any, kind: str, version: int) -> int:
-    code = getattr(tflite.BuiltinOperator, kind)
+    name = b.CreateString(kind.removeprefix(CUSTOM)) if kind.startswith(CUSTOM) else None
+    code = getattr(tflite.BuiltinOperator, "CUSTOM" if name is not None else kind)
     tflite.OperatorCodeStart(b)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
     tflite.OperatorCodeAddBuiltinCode(b, code)
     tflite.OperatorCodeAddVersion(b, version)
+    if name is not None:
+        tflite.OperatorCodeAddCustomCode(b, name)
     return int(tflite.OperatorCodeEnd(b))
 
 

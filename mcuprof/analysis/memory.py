@@ -101,7 +101,8 @@ def _memory(
         certificate=certificate,
         peak=_peak(graph, arena, live, order),
         regions=(),
-        plan=_placements(graph, arena) if detail else msgspec.UNSET,
+        plan=_placements(graph, arena, order) if detail else msgspec.UNSET,
+        operator_order=tuple(order) if detail and scheme[0] != AS_IT_IS[0] else msgspec.UNSET,
     )
 
 
@@ -210,15 +211,19 @@ def _peak(graph: Graph, arena: Arena, live: dict[int, int], order: Sequence[int]
     op = (graph, *graph.subgraphs)[subgraph].ops[index]
     buffers = [request for request in arena.requests if request.first <= scope <= request.last]
     tensors = sorted(
-        (PeakTensor(_name(graph, request), request.nbytes) for request in buffers),
+        (PeakTensor(_name(graph, request, order), request.nbytes) for request in buffers),
         key=lambda tensor: (-tensor.bytes, tensor.name),
     )
-    place = order[index] if order and subgraph == 0 else index
-    return Peak(place, op.kind, live[scope], tuple(tensors))
+    return Peak(_in_file(index, subgraph, order), op.kind, live[scope], tuple(tensors))
 
 
-def _placements(graph: Graph, arena: Arena) -> tuple[Placement, ...]:
-    """The head's plan, times as indices of the main graph's operators (buffers of subgraphs: of their caller)."""
+def _in_file(index: int, subgraph: int, order: Sequence[int]) -> int:
+    """The file's index of an operator of a graph that was written in `order`."""
+    return order[index] if order and subgraph == 0 else index
+
+
+def _placements(graph: Graph, arena: Arena, order: Sequence[int]) -> tuple[Placement, ...]:
+    """The head's plan, times as places of the main graph's operators (buffers of subgraphs: of their caller)."""
     starts = sorted(scope for scope, (subgraph, _) in arena.scopes.items() if subgraph == 0)
 
     def operator(scope: int) -> int:
@@ -226,15 +231,16 @@ def _placements(graph: Graph, arena: Arena) -> tuple[Placement, ...]:
         return arena.scopes[starts[position]][1] if position >= 0 else 0
 
     rows = (
-        Placement(_name(graph, request), request.nbytes, offset, operator(request.first), operator(request.last))
+        Placement(_name(graph, request, order), request.nbytes, offset, operator(request.first), operator(request.last))
         for request, offset in zip(arena.requests, arena.offsets, strict=True)
     )
     return tuple(sorted(rows, key=lambda row: (row.first, row.offset, row.tensor)))
 
 
-def _name(graph: Graph, request: runtimes.Request) -> str:
+def _name(graph: Graph, request: runtimes.Request, order: Sequence[int]) -> str:
     owner = (graph, *graph.subgraphs)[request.subgraph]
     if request.tensor is not None:
         return owner.tensors[request.tensor].name
-    kind = owner.ops[request.op].kind if request.op is not None else ""
-    return f"scratch of operator {request.op} ({kind})"
+    if request.op is None:
+        return f"scratch of operator {request.op} ()"
+    return f"scratch of operator {_in_file(request.op, request.subgraph, order)} ({owner.ops[request.op].kind})"

@@ -6,6 +6,7 @@ unreadable, 4 internal error, 130 interrupted (Ctrl-C), 143 terminated.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -48,6 +49,9 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Run `mcuprof` with `argv` (default: the process's arguments) and return the exit code. Never raises."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:  # a process of our own, in which nothing has imported NumPy yet
+        # Products here are small: BLAS threads gain little, and where others work too they burn it waiting.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from mcuprof.cli.interrupts import Terminated, terminable
 
     try:

@@ -250,7 +250,8 @@ def _emitted(job: Job, planned: Planned) -> bytes:
     """The plan for another runtime, which has use for it even where TFLM's own is as good."""
     from mcuprof.planning.choice import best, candidates
     from mcuprof.planning.orchestrate import overlaps
-    from mcuprof.writers.listing import c_header, plan_json
+    from mcuprof.writers.header import c_header
+    from mcuprof.writers.listing import plan_json
 
     plan, kernels = planned.plan, planned.kernels
     if plan is None:

@@ -30,7 +30,8 @@ def reordered(page: Page, job: Job, data: bytes, note: Sequence[Line] = ()) -> l
     Raises as `planning.plan_onnx`.
     """
     from mcuprof.planning import plan_onnx
-    from mcuprof.writers.listing import c_header, plan_json
+    from mcuprof.writers.header import c_header
+    from mcuprof.writers.listing import plan_json
     from mcuprof.writers.onnx import reordered
 
     if not note:

@@ -42,7 +42,7 @@ def report(page: Page, job: Job, planned: Planned | None, pruned: Pruned | None 
             *prose(page, "plan", text),
             *prose(page, "arena", size),
             *proof,
-            *outcome(page, job, "a copy without a plan" if pruned is None else "written, without a plan"),
+            *outcome(page, job, _without_plan(job, pruned)),
         ]
     saved = before.min_arena_bytes - after.min_arena_bytes
     gain = f"saves {saved:,} B, {100 * saved / max(1, before.min_arena_bytes):.0f} %"
@@ -93,6 +93,12 @@ def _sharing(planned: Planned) -> str:
 def title(page: Page, job: Job) -> list[Line]:
     """The model and the firmware."""
     return [line(Piece(page.fit(page.clean(job.model), page.width), "strong")), *prose(page, "for", job.firmware_name)]
+
+
+def _without_plan(job: Job, pruned: Pruned | None) -> str:
+    if job.emit:
+        return "the plan, for other runtimes"
+    return "a copy without a plan" if pruned is None else "written, without a plan"
 
 
 def outcome(page: Page, job: Job, what: str) -> list[Line]:

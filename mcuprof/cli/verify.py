@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--order", choices=ORDERS, help="operator order (default: as-is)")
     plan.add_argument("--in-place", choices=IN_PLACE, help="what may share bytes (default: none)")
     plan.add_argument(
-        "--plan", metavar="FILE", help="execute this plan: plan JSON, a planned .tflite file, or a report in JSON"
+        "--plan",
+        metavar="FILE",
+        help="execute this plan: plan JSON or a C header (plan --emit), a planned .tflite, or a JSON report",
     )
     plan.add_argument(
         "-d", "--device", metavar="DEVICE", help="with --plan: whose kernels, and which result of a report"

@@ -132,6 +132,11 @@ class Op:
         value = self.attributes.get(name, default)
         return tuple(int(item) for item in value) if isinstance(value, tuple) else default
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """The attribute as tuple of float; empty where it is missing."""
+        value = self.attributes.get(name, ())
+        return tuple(float(item) for item in value) if isinstance(value, tuple) else ()
+
     def number(self, name: str, default: float = 0.0) -> float:
         """The attribute as float; `default` where it is missing."""
         value = self.attributes.get(name, default)

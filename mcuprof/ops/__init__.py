@@ -26,6 +26,7 @@ from mcuprof.ops import (
     recurrent,
     reduce,
     resize,
+    signal,
 )
 from mcuprof.ops.operator import Operator, ShapeUnknown
 from mcuprof.ops.rows import Rows, rows_of
@@ -45,6 +46,7 @@ _FAMILIES = (
     recurrent,
     reduce,
     resize,
+    signal,
 )
 
 OPERATORS: Mapping[str, Operator] = {operator.kind: operator for family in _FAMILIES for operator in family.OPERATORS}
@@ -53,6 +55,12 @@ OPERATORS: Mapping[str, Operator] = {operator.kind: operator for family in _FAMI
 def is_known(op: Op) -> bool:
     """True when mcuprof knows what the operator means; opaque operators have sizes but no MACs."""
     return op.kind in OPERATORS
+
+
+def keeps_state(op: Op) -> bool:
+    """True when the operator keeps something for itself from one inference to the next, outside the graph's tensors."""
+    operator = OPERATORS.get(op.kind)
+    return operator is not None and operator.state is not None
 
 
 def macs(graph: Graph, op: Op) -> int:
@@ -131,6 +139,7 @@ __all__ = [
     "Operator",
     "Rows",
     "is_known",
+    "keeps_state",
     "macs",
     "output_shapes",
     "parameters",

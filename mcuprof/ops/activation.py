@@ -301,9 +301,20 @@ def prepare_cast(graph: Graph, op: Op) -> Kernel:
     return lambda inputs: (inputs[0].astype(dtype),)
 
 
-POINTWISE = (*_FLOAT, "LEAKY_RELU", "PRELU", "CAST", "LOGICAL_NOT")
+POINTWISE = (*_FLOAT, "Clip", "LEAKY_RELU", "PRELU", "CAST", "LOGICAL_NOT")
+
+
+def prepare_clip(graph: Graph, op: Op) -> Kernel:
+    """ONNX Clip: `min` ≤ x ≤ `max`, float32. TFLite has the bounds of its RELU kinds only."""
+    if not is_float(graph.input(op)):
+        raise NoKernel(f"type {graph.input(op).dtype.value}")
+    low, high = np.float32(op.number("min", -math.inf)), np.float32(op.number("max", math.inf))
+    return lambda inputs: (np.minimum(np.maximum(inputs[0], low), high),)
+
+
 OPERATORS = (
     *(Operator(kind, same_shape, kernel=partial(_prepare, kind), rows=pointwise_rows) for kind in _FLOAT),
+    Operator("Clip", same_shape, kernel=prepare_clip, rows=pointwise_rows),
     Operator("LEAKY_RELU", same_shape, kernel=prepare_leaky_relu, rows=pointwise_rows),
     Operator("PRELU", broadcast, kernel=prepare_prelu, rows=pointwise_rows),
     Operator("CAST", same_shape, kernel=prepare_cast),

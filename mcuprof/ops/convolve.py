@@ -20,6 +20,7 @@ from mcuprof.ops.computed import with_computed_weights
 from mcuprof.ops.geometry import Window, framed, window
 from mcuprof.ops.kernel import (
     Array,
+    ByRows,
     Inputs,
     Kernel,
     NoKernel,
@@ -201,25 +202,35 @@ def conv_multiplier(graph: Graph, x: Tensor, weights: Tensor, out: Tensor) -> Ar
 def _framed(
     graph: Graph, op: Op, w: Window, kind: np.dtype[Any], zero: int, accumulate: Accumulate, finish: Rescaler
 ) -> Kernel:
-    """x without its zero point in a frame of zeros → accumulate → finish, in NHWC."""
+    """x without its zero point in a frame of zeros → accumulate → finish, in NHWC; one image also row by row."""
     nchw = op.text("layout", "NHWC") == "NCHW"
     out = graph.output(op)
-    height, width = framed(w)
-    inside = (slice(None), slice(w.pad_top, w.pad_top + w.in_h), slice(w.pad_left, w.pad_left + w.in_w))
-    whole = (height, width) == (w.in_h, w.in_w)
+    _, width = framed(w)
 
-    def run(inputs: Inputs) -> tuple[Array, ...]:
-        x = _to_nhwc(inputs[0], nchw)
-        if whole:
-            frame = x.astype(kind)
-            if zero:
-                frame -= zero
-        else:
-            frame = np.zeros((w.batch, height, width, w.in_c), kind)
-            np.subtract(x, kind.type(zero), out=frame[inside])
-        return (_from_nhwc(finish(accumulate(frame)), nchw, out),)
+    def rows(inputs: Inputs, start: int, stop: int) -> Array:
+        frame = _frame(_to_nhwc(inputs[0], nchw), w, width, kind, zero, start, stop)
+        return finish(accumulate(frame))
 
-    return run
+    if w.batch == 1 and not nchw:
+        return ByRows(out.shape, w.out_h, rows)
+    return lambda inputs: (_from_nhwc(rows(inputs, 0, w.out_h), nchw, out),)
+
+
+def _frame(x: Array, w: Window, width: int, kind: np.dtype[Any], zero: int, start: int, stop: int) -> Array:
+    """x − zero [N, rows, width, C] as far as the windows of output rows start … stop reach, zeros where x ends."""
+    top = start * w.stride_h - w.pad_top
+    bottom = max(top, (stop - 1) * w.stride_h - w.pad_top + (w.kernel_h - 1) * w.dilation_h + 1)
+    first = max(top, 0)
+    last = max(first, min(bottom, w.in_h))
+    if (first, last, width) == (top, bottom, w.in_w):
+        frame = x[:, first:last].astype(kind)
+        if zero:
+            frame -= zero
+        return frame
+    frame = np.zeros((w.batch, bottom - top, width, w.in_c), kind)
+    inside = frame[:, first - top : last - top, w.pad_left : w.pad_left + w.in_w]
+    np.subtract(x[:, first:last], kind.type(zero), out=inside)
+    return frame
 
 
 def _to_nhwc(x: Array, nchw: bool) -> Array:
@@ -232,12 +243,20 @@ def _from_nhwc(x: Array, nchw: bool, out: Tensor) -> Array:
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if nchw else x).reshape(out.shape)
 
 
-def _tap(frame: Array, w: Window, tap: int) -> Array:
-    """The view of the frame that weight tap number `tap` multiplies: [N, OH, OW, C]."""
-    row, column = divmod(tap, w.kernel_w)
-    top, left = row * w.dilation_h, column * w.dilation_w
-    rows = slice(top, top + (w.out_h - 1) * w.stride_h + 1, w.stride_h)
-    return frame[:, rows, left : left + (w.out_w - 1) * w.stride_w + 1 : w.stride_w]
+def _taps(frame: Array, w: Window) -> list[Array]:
+    """What each weight tap multiplies: views of the frame [N, rows, OW, C], all rows whose windows lie in it."""
+    height, width = _rows(frame, w) * w.stride_h, (w.out_w - 1) * w.stride_w + 1
+    tops = [row * w.dilation_h for row in range(w.kernel_h)]
+    lefts = [column * w.dilation_w for column in range(w.kernel_w)]
+    return [
+        frame[:, top : top + height : w.stride_h, left : left + width : w.stride_w] for top in tops for left in lefts
+    ]
+
+
+def _rows(frame: Array, w: Window) -> int:
+    """Output rows whose windows lie in the frame."""
+    reach: int = frame.shape[1] - (w.kernel_h - 1) * w.dilation_h - 1
+    return reach // w.stride_h + 1
 
 
 def _full(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumulate:
@@ -245,18 +264,17 @@ def _full(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Accumul
     taps = w.kernel_h * w.kernel_w
     channels_first = sums == "mlas"
     matrix = np.ascontiguousarray((weights.swapaxes(0, 1) if channels_first else weights).reshape(-1, w.out_c))
-    shape = (w.batch, w.out_h, w.out_w, w.out_c)
 
     def accumulate(frame: Array) -> Array:
+        pixels = (w.batch, _rows(frame, w), w.out_w)
+        shape = (*pixels, w.out_c)
         if taps == 1:
-            patches = _tap(frame, w, 0)
+            (patches,) = _taps(frame, w)
         else:
-            patches = np.empty(
-                (w.batch, w.out_h, w.out_w, *((w.in_c, taps) if channels_first else (taps, w.in_c))), kind
-            )
+            patches = np.empty((*pixels, *((w.in_c, taps) if channels_first else (taps, w.in_c))), kind)
             by_tap = patches.swapaxes(-1, -2) if channels_first else patches
-            for tap in range(taps):
-                by_tap[:, :, :, tap] = _tap(frame, w, tap)
+            for tap, seen in enumerate(_taps(frame, w)):
+                by_tap[:, :, :, tap] = seen
         if sums == "mlas":  # image by image: how it adds depends on the number of pixels
             images = patches.reshape(w.batch, -1, taps * w.in_c)
             return np.stack([product(image, matrix, sums) for image in images]).reshape(shape)
@@ -284,16 +302,16 @@ def _depthwise(w: Window, weights: Array, kind: np.dtype[Any], sums: Sums) -> Ac
     if sums == "mlas":
         if multiplier > 1:
             return _grouped(w, weights[:, None], kind, sums)
-        taps = range(w.kernel_h * w.kernel_w)
-        return lambda frame: mlas.quads([_tap(frame, w, tap) for tap in taps], list(weights))
+        return lambda frame: mlas.quads(_taps(frame, w), list(weights))
 
     def accumulate(frame: Array) -> Array:
         if multiplier > 1:
             frame = np.repeat(frame, multiplier, axis=-1)
-        total = _tap(frame, w, 0) * weights[0]
+        first, *others = _taps(frame, w)
+        total = first * weights[0]
         term = np.empty_like(total)
-        for tap in range(1, w.kernel_h * w.kernel_w):
-            np.multiply(_tap(frame, w, tap), weights[tap], out=term)
+        for seen, weight in zip(others, weights[1:], strict=True):
+            np.multiply(seen, weight, out=term)
             total += term
         return total
 

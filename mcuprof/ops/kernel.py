@@ -2,8 +2,9 @@
 
 A kernel is prepared once per operator (`prepare(graph, op)`: weights cast, multipliers worked out) and is then a pure
 function of its input arrays. It returns the operator's outputs, followed by the new contents of the variable tensors
-among its inputs, in input order. Which numerics it follows is the model's: ONNX Runtime's for a graph that came from
-ONNX, else TensorFlow Lite Micro's reference kernels.
+among its inputs, in input order. What an operator keeps for itself (`Operator.state`) comes last in both. Which
+numerics it follows is the model's: ONNX Runtime's for a graph that came from ONNX, else TensorFlow Lite Micro's
+reference kernels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Shape, Tensor
 from mcuprof.ops import numerics
 
 if TYPE_CHECKING:
@@ -27,12 +28,39 @@ Kernel = Callable[[Inputs], tuple[Array, ...]]
 Prepare = Callable[[Graph, Op], Kernel]
 Rescaler = Callable[[Array], Array]
 
+
+@dataclass(frozen=True, slots=True)
+class ByRows:
+    """A kernel that can also make some of its output's `rows` alone, from no more of its inputs than these need.
+
+    `part(inputs, start, stop)` gives rows start … stop of its only output: one stretch of it, in the output's order.
+    """
+
+    shape: Shape
+    rows: int
+    part: Callable[[Inputs, int, int], Array]
+
+    def __call__(self, inputs: Inputs) -> tuple[Array, ...]:
+        """All rows."""
+        return (np.ascontiguousarray(self.part(inputs, 0, self.rows)).reshape(self.shape),)
+
+
 F32_EXACT = 2**24
 F64_EXACT = 2**53
 
 
 class NoKernel(Exception):
     """This operator, or this type or option of it, cannot be executed here. The message completes 'has no kernel: '."""
+
+
+def expect(graph: Graph, op: Op, *inputs: DType, outputs: Sequence[DType]) -> None:
+    """Raises NoKernel unless the operator's first operands have just these types, where only those have a kernel."""
+    for what, types, tensors in (("input", inputs, op.inputs), ("output", outputs, op.outputs)):
+        for position, dtype in enumerate(types):
+            index = tensors[position] if position < len(tensors) else ABSENT
+            found = None if index == ABSENT else graph.tensors[index].dtype
+            if found is not dtype:
+                raise NoKernel(f"{what} {position} is {found.value if found else 'absent'}, not {dtype.value}")
 
 
 def is_onnx(graph: Graph) -> bool:

@@ -23,9 +23,10 @@ _CHUNK = 1 << 15
 
 
 def dense(x: Array, weights: Array, bias: Array | None, *, packed: bool, transposed: bool) -> Array:
-    """x [M, K] · weights [K, N] + bias [N], float32. `packed`: constants of the file, else computed by the network.
+    """x [M, K] · weights [K, N] + bias [N] or [M, N], float32.
 
-    `transposed`: the model holds the weights as [N, K] (Gemm with transB), which matters to a single row.
+    `packed`: the weights are constants of the file, else computed by the network. `transposed`: the model holds them as
+    [N, K] (Gemm with transB), which matters to a single row.
     """
     start = np.zeros((len(x), weights.shape[1]), np.float32)
     if bias is not None:
@@ -203,15 +204,30 @@ def tanh(x: Array) -> Array:
     return _quotient(np.clip(x, np.float32(-9), np.float32(9)), *_TANH)
 
 
-def _quotient(x: Array, odd: Sequence[float], even: Sequence[float]) -> Array:
+def tanh_in_steps(x: Array) -> Array:
+    """`deepcpu::tanh` of `rnn_helpers.cc` on float32: MLAS's quotient, with products and sums rounded one by one."""
+    return _quotient(np.clip(x, np.float32(-10), np.float32(10)), *_TANH, fused=False)
+
+
+def logistic_in_steps(x: Array) -> Array:
+    """`deepcpu::sigmoid` of `rnn_helpers.cc` on float32: by way of tanh(x / 2)."""
+    half = np.float32(0.5)
+    return half * (np.float32(1) + _quotient(np.clip(x, np.float32(-20), np.float32(20)) * half, *_TANH, fused=False))
+
+
+def _quotient(x: Array, odd: Sequence[float], even: Sequence[float], *, fused: bool = True) -> Array:
     square = x * x
     over, under = np.full_like(x, np.float32(odd[0])), np.full_like(x, np.float32(even[0]))
     for coefficient in odd[1:]:
-        over = _fused(over, square, np.float32(coefficient))
+        over = _multiply_add(over, square, np.float32(coefficient), fused=fused)
     for coefficient in even[1:]:
-        under = _fused(under, square, np.float32(coefficient))
+        under = _multiply_add(under, square, np.float32(coefficient), fused=fused)
     result: Array = over * x / under
     return result
+
+
+def _multiply_add(x: Array, y: Array, total: np.float32, *, fused: bool) -> Array:
+    return _fused(x, y, total) if fused else x * y + total
 
 
 def _fused(x: Array, y: Array | np.float32, total: Array | np.float32) -> Array:

@@ -16,6 +16,9 @@ _INPUTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
         **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "PADV2", "ASSIGN_VARIABLE"), (0, 1)),
         "TRANSPOSE_CONV": (0, 1),
         "SPLIT_V": (0, 1, 2),
+        **dict.fromkeys(("CUSTOM:SignalWindow", "CUSTOM:SignalFilterBankSquareRoot"), (0, 1)),
+        "CUSTOM:SignalPCAN": (0, 1, 2),
+        "CUSTOM:SignalFilterBank": tuple(range(6)),
         "SVDF": (0, 1, 2, 4),  # the bias is optional, the state is not
         **dict.fromkeys(("VAR_HANDLE", "CALL_ONCE", "CALL", "WHILE"), ()),
     }

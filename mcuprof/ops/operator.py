@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcuprof.graph import Graph, Op, Shape, Tensor
-from mcuprof.ops.kernel import Prepare
+from mcuprof.ops.kernel import Array, Prepare
 from mcuprof.ops.rows import RowRule
 
 InputShapes = Sequence[Shape]
 ShapeRule = Callable[[Graph, Op, InputShapes], tuple[Shape, ...]]
 MacRule = Callable[[Graph, Op], int]
+StateRule = Callable[[Graph, Op], tuple[Array, ...]]
 
 
 class ShapeUnknown(Exception):
@@ -33,7 +34,8 @@ class Operator:
     raises ShapeUnknown when they depend on run-time values and ValueError when the inputs cannot be right. `macs` gives
     the multiply-accumulates of one execution with the graph's own shapes. `kernel(graph, op)` prepares its execution
     (see `ops/kernel.py`); None where mcuprof cannot execute it. `rows` says how it runs on a stripe of rows
-    (`ops/rows.py`); None where it needs the whole image.
+    (`ops/rows.py`); None where it needs the whole image. `state(graph, op)` gives what it keeps for itself from one
+    inference to the next, beside any variable tensors, as it is after a reset; None where that is nothing.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Operator:
     macs: MacRule = no_macs
     kernel: Prepare | None = None
     rows: RowRule | None = None
+    state: StateRule | None = None
 
 
 def constant(graph: Graph, op: Op, position: int) -> np.ndarray:

@@ -73,14 +73,21 @@ def prepare_dynamic_quantize(graph: Graph, op: Op) -> Kernel:
     """ONNX DynamicQuantizeLinear: float32 → (uint8, scale, zero point) so that the range with 0 in it is used up."""
 
     def run(inputs: Inputs) -> tuple[Array, ...]:
-        x = inputs[0]
-        low, high = np.minimum(x.min(), np.float32(0)), np.maximum(x.max(), np.float32(0))
-        scale = (high - low) / np.float32(255) if high > low else np.float32(1)
-        zero = np.rint(np.clip(np.float32(0) - low / scale, 0, 255))
-        q = np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.uint8)
+        q, scale, zero = quantize_dynamically(inputs[0])
         return q, np.asarray(scale), np.asarray(zero, np.uint8)
 
     return run
+
+
+def quantize_dynamically(x: Array) -> tuple[Array, np.float32, int]:
+    """x as uint8, its scale and its zero point: the range with 0 in it is used up. Raises NoKernel where it is none."""
+    low, high = np.minimum(x.min(), np.float32(0)), np.maximum(x.max(), np.float32(0))
+    if not np.isfinite(high - low):
+        raise NoKernel(f"values from {low:g} to {high:g} cannot be quantized")
+    scale = (high - low) / np.float32(255) if high > low else np.float32(1)
+    zero = np.rint(np.clip(np.float32(0) - low / scale, 0, 255))
+    q = np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.uint8)
+    return q, scale, int(zero)
 
 
 def _dynamic_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:

@@ -7,7 +7,11 @@ its matrices × steps × batch. That holds for TFLite's separate matrices and fo
 from __future__ import annotations
 
 from mcuprof.graph import Graph, Op, Shape
+from mcuprof.ops.kernel import is_onnx
 from mcuprof.ops.lstm import prepare_lstm
+from mcuprof.ops.onnx_gru import prepare_onnx_gru
+from mcuprof.ops.onnx_lstm import prepare_onnx_lstm
+from mcuprof.ops.onnx_rnn import prepare_onnx_rnn
 from mcuprof.ops.operator import InputShapes, Operator, as_stored
 from mcuprof.ops.svdf import prepare_svdf
 
@@ -21,7 +25,8 @@ def recurrent_macs(graph: Graph, op: Op) -> int:
     """Elements of the weight matrices × steps × batch: every dimension of x but the last (features)."""
     x = graph.input(op, 0)
     rows = x.elements // max(1, x.shape[-1]) if x.shape else 0
-    positions = _TFLITE_LSTM_MATRICES if len(op.inputs) > _MOST_STACKED_INPUTS else _STACKED_MATRICES
+    stacked = is_onnx(graph) or len(op.inputs) <= _MOST_STACKED_INPUTS
+    positions = _STACKED_MATRICES if stacked else _TFLITE_LSTM_MATRICES
     matrices = (graph.tensor(op, position) for position in positions)
     return rows * sum(matrix.elements for matrix in matrices if matrix is not None)
 
@@ -40,9 +45,9 @@ def svdf_macs(graph: Graph, op: Op) -> int:
 OPERATORS = (
     Operator("UNIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs, prepare_lstm),
     Operator("BIDIRECTIONAL_SEQUENCE_LSTM", as_stored, recurrent_macs),
-    Operator("LSTM", as_stored, recurrent_macs),
-    Operator("GRU", as_stored, recurrent_macs),
-    Operator("RNN", as_stored, recurrent_macs),
+    Operator("LSTM", as_stored, recurrent_macs, prepare_onnx_lstm),
+    Operator("GRU", as_stored, recurrent_macs, prepare_onnx_gru),
+    Operator("RNN", as_stored, recurrent_macs, prepare_onnx_rnn),
     Operator("UNIDIRECTIONAL_SEQUENCE_RNN", as_stored, recurrent_macs),
     Operator("SVDF", svdf_shapes, svdf_macs, prepare_svdf),
 )

@@ -17,7 +17,7 @@ import numpy as np
 from mcuprof.errors import PlanError
 from mcuprof.graph import ABSENT, Graph
 from mcuprof.memory.problem import STATEFUL
-from mcuprof.ops import total_macs
+from mcuprof.ops import keeps_state, total_macs
 from mcuprof.ops.kernel import Array
 from mcuprof.planning.proof import Step
 from mcuprof.progress import Say
@@ -126,7 +126,8 @@ class _Judge:
         self.same_as = same
         self.runtime, self.before, self.data, self.after, self.planned = runtime, before, data, after, planned
         # Operators may keep state that others read; then each input starts from a new interpreter.
-        self.stateful = any(op.kind in STATEFUL for op in before.ops) or any(t.variable for t in before.tensors)
+        keeping = (op.kind in STATEFUL or keeps_state(op) for op in before.ops)
+        self.stateful = any(keeping) or any(t.variable for t in before.tensors)
         tensors = sum(tensor.nbytes + 4096 for tensor in before.tensors if not tensor.is_constant)
         host = tflm.arena(after, library="reference", core=None, target=HOST64)
         scratch = sum(request.nbytes for request in host.requests)

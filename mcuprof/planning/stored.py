@@ -1,4 +1,4 @@
-"""Plans that were written before, read back for execution: plan JSON, a planned .tflite file, a report document.
+"""Plans that were written before, read back for execution: plan JSON, a C header, a planned .tflite file, a report.
 
 What a file says is not believed: it must be about this very model and place every tensor, or it is refused here;
 whether the places are right is for the execution to show.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from mcuprof.document import Placement
 from mcuprof.errors import ModelError, UsageError
 from mcuprof.graph import Graph
 from mcuprof.memory.problem import placed_tensors
+from mcuprof.ops.sharing import STRATEGIES
 from mcuprof.ops.traversal import Walk
 from mcuprof.planning.choice import Firmware
 from mcuprof.runtimes.tflm.overlap import walk, walk_named
+from mcuprof.writers.header import BEGINNING, Header, read_c_header
 
-ARENA_LIMIT = 256 * 1024 * 1024  # every byte of an executed arena has a mark of 8 bytes
+ARENA_LIMIT = 256 * 1024 * 1024  # every byte of an executed arena has a mark of 4 bytes, every tensor's byte another
 
 Span = tuple[int, int]
 
@@ -67,10 +69,12 @@ def stored_plan(graph: Graph, path: str, firmware: Firmware | None = None, devic
     try:
         if data[4:8] == b"TFL3":
             plan = _from_tflite(graph, data, firmware)
+        elif data.startswith(BEGINNING):
+            plan = _from_header(graph, read_c_header(data), firmware)
         elif data.lstrip()[:1] == b"{":
             plan = _from_json(graph, data, firmware, device)
         else:
-            raise UsageError("holds no plan: name plan JSON, a planned .tflite file or a report document in JSON")
+            raise UsageError("holds no plan: name plan JSON, a C header of mcuprof, a planned .tflite file or a report")
         _check(graph, plan)
     except (UsageError, ModelError) as error:
         raise UsageError(f"{path}: {error}") from None
@@ -80,6 +84,8 @@ def stored_plan(graph: Graph, path: str, firmware: Firmware | None = None, devic
 def _check(graph: Graph, plan: StoredPlan) -> None:
     if sorted(plan.order) != list(range(len(graph.ops))):
         raise UsageError("a broken plan: it does not run every operator exactly once")
+    if plan.strategy not in STRATEGIES:
+        raise UsageError(f"a broken plan: no in-place strategy {plan.strategy!r}")
     if not 0 <= plan.arena_bytes <= ARENA_LIMIT:
         raise UsageError(f"an arena of {plan.arena_bytes:,} B cannot be executed (limit: {ARENA_LIMIT:,} B)")
     for tensor in placed_tensors(graph):
@@ -134,6 +140,33 @@ def _from_tflite(graph: Graph, data: bytes, firmware: Firmware | None) -> Stored
     )
 
 
+# C headers ------------------------------------------------------------------------------------------------------------
+
+
+def _from_header(graph: Graph, header: Header, firmware: Firmware | None) -> StoredPlan:
+    _same_model(graph, header.sha256, header.name)
+    if len(header.offsets) != len(graph.tensors):
+        raise UsageError(f"a broken plan: it knows {len(header.offsets)} tensors of {len(graph.tensors)}")
+    return StoredPlan(
+        header.order,
+        header.offsets,
+        _by_operator(graph, header.scratch),
+        header.strategy,
+        header.arena_bytes,
+        walk(firmware.library, firmware.core) if firmware else walk_named(header.kernels),
+    )
+
+
+def _by_operator(graph: Graph, blocks: Iterable[tuple[int, int, int]]) -> tuple[tuple[Span, ...], ...]:
+    """(operator, offset, bytes) of each block → the blocks of each operator."""
+    scratch: list[list[Span]] = [[] for _ in graph.ops]
+    for operator, offset, size in blocks:
+        if not 0 <= operator < len(scratch):
+            raise UsageError(f"a broken plan: operator {operator} does not exist")
+        scratch[operator].append((offset, size))
+    return tuple(map(tuple, scratch))
+
+
 # JSON -----------------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +204,7 @@ class _Memory(msgspec.Struct, frozen=True):
     head_bytes: int
     order: str = "as-is"
     plan: tuple[Placement, ...] = ()
+    operator_order: tuple[int, ...] | None = None
 
 
 class _Target(msgspec.Struct, frozen=True):
@@ -208,15 +242,10 @@ def _from_json(graph: Graph, data: bytes, firmware: Firmware | None, device: str
         if (row.name, row.bytes) != (tensor.name, tensor.nbytes):
             raise UsageError(f"a broken plan: tensor {row.index} is {tensor.name!r} of {tensor.nbytes} B")
         offsets[row.index] = row.offset
-    scratch: list[list[Span]] = [[] for _ in graph.ops]
-    for block in stored.scratch:
-        if not 0 <= block.operator < len(scratch):
-            raise UsageError(f"a broken plan: operator {block.operator} does not exist")
-        scratch[block.operator].append((block.offset, block.bytes))
     return StoredPlan(
         stored.order,
         tuple(offsets),
-        tuple(map(tuple, scratch)),
+        _by_operator(graph, ((block.operator, block.offset, block.bytes) for block in stored.scratch)),
         stored.in_place,
         stored.arena_bytes,
         walk(firmware.library, firmware.core) if firmware else walk_named(stored.kernels),
@@ -224,7 +253,7 @@ def _from_json(graph: Graph, data: bytes, firmware: Firmware | None, device: str
 
 
 def _from_report(graph: Graph, report: _Report, firmware: Firmware | None, device: str | None) -> StoredPlan:
-    """The head as the runtime lays it out, in file order: `memory.plan` of the result for this model and device."""
+    """The head as the runtime lays it out: `memory.plan` of the result for this model and device."""
     if report.schema_version != 1:
         raise UsageError(f"is a report of schema version {report.schema_version}; this mcuprof reads version 1")
     found = [result for result in report.results if result.model.sha256 == graph.origin.sha256]
@@ -239,8 +268,8 @@ def _from_report(graph: Graph, report: _Report, firmware: Firmware | None, devic
         raise UsageError(f"holds {len(plans)} plans of this model: choose one with -d DEVICE")
     memory = plans[0].memory
     assert memory is not None, "chosen because it is there"
-    if memory.order != "as-is":
-        raise UsageError("a report does not hold the order of operators: use mcuprof plan --emit json")
+    if memory.order != "as-is" and memory.operator_order is None:
+        raise UsageError("a broken plan: it does not say in which order the operators run")
     numbers: dict[str, int] = {}
     doubled: set[str] = set()
     for index in placed_tensors(graph):
@@ -249,11 +278,11 @@ def _from_report(graph: Graph, report: _Report, firmware: Firmware | None, devic
             doubled.add(name)
         numbers[name] = index
     offsets: list[int | None] = [None] * len(graph.tensors)
-    scratch: list[list[Span]] = [[] for _ in graph.ops]
+    scratch: list[tuple[int, int, int]] = []
     for row in memory.plan:
         owner = re.fullmatch(r"scratch of operator (\d{1,9}) \(.*\)", row.tensor)
-        if owner and int(owner[1]) < len(scratch):
-            scratch[int(owner[1])].append((row.offset, row.bytes))
+        if owner:
+            scratch.append((int(owner[1]), row.offset, row.bytes))
         elif row.tensor in doubled:
             raise UsageError(f"names two tensors {row.tensor!r}: which is which cannot be told")
         elif row.tensor not in numbers:
@@ -262,9 +291,9 @@ def _from_report(graph: Graph, report: _Report, firmware: Firmware | None, devic
             offsets[numbers[row.tensor]] = row.offset
     kernels = plans[0].target.kernels if plans[0].target else None
     return StoredPlan(
-        tuple(range(len(graph.ops))),
+        memory.operator_order or tuple(range(len(graph.ops))),
         tuple(offsets),
-        tuple(map(tuple, scratch)),
+        _by_operator(graph, scratch),
         "overlap",
         memory.head_bytes,
         walk(firmware.library, firmware.core) if firmware else walk_named(kernels or "reference"),

@@ -3,13 +3,14 @@
 Each byte of the arena has a mark: which byte of which tensor was written there last. An operator may read a tensor only
 while its marks are all there. Bytes are poisoned when their tensor dies by the plan's word (in a plan with views, each
 byte when it has been read for the last time) and when a kernel takes them as scratch. Where an output lies on an input,
-the operator runs in strips on the live bytes in its declared order, and no byte may be written before the step at which
-`ops.traversal` says it is read for the last time.
+the operator runs in strips on the live bytes in its declared order (a kernel that goes by rows makes the rows of its
+strip only), and no byte may be written before the step at which `ops.traversal` says it is read for the last time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +19,10 @@ from mcuprof.errors import ModelError, PlanError
 from mcuprof.graph import ABSENT, Op, Tensor
 from mcuprof.ops.kernel import Array, storage
 from mcuprof.ops.traversal import Walk, channel_reads, reference_walk
-from mcuprof.runner.marks import Ledger, Marks
-from mcuprof.runner.program import Program, State, operand, run_operator
+from mcuprof.runner.marks import NOBODY, Ledger
+from mcuprof.runner.program import Program, State, operand, run_operator, run_stretch
 
 POISON = 0xA5
-NOBODY = -1
 _STRIPS = 4
 
 
@@ -88,25 +88,18 @@ class Arena:
         self.walk = walk
         self.program, self.graph, self.plan = program, program.graph, plan
         self.bytes = np.full(plan.arena_bytes, POISON, np.uint8)
-        self.marks = np.full(plan.arena_bytes, NOBODY, np.int64)
+        self.places = [self.place(tensor) for tensor in range(len(self.graph.tensors))]
+        self.ledger = Ledger(self.graph, plan.order, self.places)
+        self.marks = np.full(plan.arena_bytes, NOBODY, self.ledger.dtype)
+        self.graves = self.ledger.graves(None if plan.views else plan.lifetimes)
         self.blocks: dict[int, int | None] = {}
-        self.ledger = Ledger(self.graph, plan.order, self.place)
-        self.dying: dict[int, list[int]] = {}
-        self.beginning: dict[int, list[int]] = {}
-        if plan.views:
-            self.dying = self.ledger.deaths(plan.order)
-        else:
-            for tensor, lifetime in enumerate(plan.lifetimes):
-                if lifetime is not None:
-                    self.dying.setdefault(lifetime[1], []).append(tensor)
-                    self.beginning.setdefault(lifetime[0], []).append(tensor)
+        self.windows: dict[int, Array] = {}
 
     def run(self, inputs: Mapping[int, Array], state: State, seed: int = 0) -> dict[int, Array]:
         """One inference, which begins with poisoned bytes."""
         self.state, self.rng = state, np.random.default_rng(seed)
         self.bytes[:] = POISON
         self.marks[:] = NOBODY
-        self.alive = set(self.beginning.get(-1, ()))
         unwritten = (tensor for tensor in range(len(self.graph.tensors)) if tensor not in self.graph.producer)
         self.present = {*self.graph.inputs, *unwritten}
         self.outside: dict[int, Array] = dict(self.program.constants)
@@ -115,8 +108,7 @@ class Arena:
             self.store(tensor, value)
         for position, index in enumerate(self.plan.order):
             values.update(self.step(index))
-            if position < len(self.plan.order) - 1:  # what lives to the end is still the caller's to read
-                self.bury(position)
+            self.bury(position)
         for tensor in self.graph.outputs:
             if self.plan.offsets[tensor] is not None:
                 if tensor not in self.ledger.marks:
@@ -164,7 +156,7 @@ class Arena:
 
     def store(self, tensor: int, value: Array) -> None:
         """Writes a tensor and its marks to its place, or keeps it outside."""
-        place = self.place(tensor)
+        place = self.places[tensor]
         if place is None:
             self.outside[tensor] = value
             return
@@ -178,19 +170,20 @@ class Arena:
     def load(self, op: Op, position: int, reader: str) -> Array:
         """A live view of a placed input; the array of any other, None where absent or not computed."""
         tensor = op.inputs[position]
-        place = self.place(tensor) if tensor != ABSENT else None
-        if place is None:
+        if tensor == ABSENT or self.places[tensor] is None:
             found = operand(self.program, tensor, self.outside, self.state)
             if found is None and tensor != ABSENT:
                 raise PlanError(f"{reader} runs before tensor {self.name(tensor)} is written")
             return found
         self.claim(tensor, self.ledger.wanted(op, position), reader)
-        spec = self.graph.tensors[tensor]
-        return self.bytes[place].view(storage(spec.dtype)).reshape(spec.shape)
+        if tensor not in self.windows:
+            spec = self.graph.tensors[tensor]
+            self.windows[tensor] = self.bytes[self.places[tensor]].view(storage(spec.dtype)).reshape(spec.shape)
+        return self.windows[tensor]
 
     def claim(self, tensor: int, part: slice, reader: str) -> None:
         """Raises PlanError unless this part of the tensor is where it was written."""
-        place = self.place(tensor)
+        place = self.places[tensor]
         assert place is not None, "only placed tensors are claimed"
         foreign = self.marks[place][part] != self.ledger.marks[tensor][part]
         if tensor not in self.present:  # its bytes may be there, under another name
@@ -207,26 +200,11 @@ class Arena:
         raise PlanError(f"{reader} reads tensor {self.name(tensor)}, whose byte {at} of the arena is {what}")
 
     def bury(self, position: int) -> None:
-        """Poisons what has died at this position: whole tensors by the plan's word, or with views byte by byte."""
-        self.alive.update(self.beginning.get(position, ()))
-        self.alive.difference_update(self.dying.get(position, ()))
-        for tensor in self.dying.get(position, ()):
-            place, marks = self.place(tensor), self.ledger.marks.get(tensor)
-            if place is None or marks is None:
-                continue
+        """Poisons what has died at this position."""
+        for place, marks in self.graves.get(position, ()):
             dead = self.marks[place] == marks
-            if self.plan.views:
-                dead &= self.ledger.last[marks] <= position
-            else:
-                for view in self.living(tensor):
-                    dead &= ~np.isin(marks, view)
             self.bytes[place][dead] = POISON
             self.marks[place][dead] = NOBODY
-
-    def living(self, tensor: int) -> list[Marks]:
-        """Marks of tensors in the same place that live on: views of the dead one."""
-        here = self.plan.offsets[tensor]
-        return [self.ledger.marks[other] for other in sorted(self.alive) if self.plan.offsets[other] == here]
 
     def poison(self, place: slice) -> None:
         """Makes these bytes nobody's."""
@@ -258,7 +236,7 @@ class Arena:
 
     def meet(self, op: Op, position: int, out: int) -> bool:
         """True when the output has bytes in common with what is read of this input, and does not just keep them."""
-        a, b = self.place(op.inputs[position]), self.place(out)
+        a, b = self.places[op.inputs[position]], self.places[out]
         if a is None or b is None or self.ledger.kept(op, position) is not None:
             return False
         part = self.ledger.wanted(op, position)
@@ -267,7 +245,7 @@ class Arena:
 
     def check_order(self, op: Op, reader: str, position: int, out: int) -> None:
         """Raises PlanError when the output would overwrite a byte of the input that is still to be read."""
-        source, target = self.place(op.inputs[position]), self.place(out)
+        source, target = self.places[op.inputs[position]], self.places[out]
         assert source is not None and target is not None, "only placed tensors meet"
         if self.plan.strategy == "depthwise" and op.kind == "DEPTHWISE_CONV_2D" and source.start == target.start:
             read, written = channel_reads(self.graph, op)
@@ -293,23 +271,17 @@ class Arena:
         """
         op = self.graph.ops[index]
         out = op.outputs[0]
-        spec, place = self.graph.tensors[out], self.place(out)
+        spec, place = self.graph.tensors[out], self.places[out]
         assert place is not None, "a shared output is placed"
         whole = op.kind == "DEPTHWISE_CONV_2D" and self.plan.strategy == "depthwise"
         row = max(1, spec.shape[-1] if spec.shape else 1)
-        cuts = sorted(
-            {
-                int(cut) // block * block * row
-                for cut in self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS)
-            }
-        )
+        cuts = self.rng.integers(0, spec.elements // row + 1, 0 if whole else _STRIPS) // block * block * row
+        edges = sorted({0, *(int(cut) for cut in cuts), spec.elements})
         width = (place.stop - place.start) // spec.elements
         result = np.empty(spec.shape, storage(spec.dtype))
         flat = result.reshape(-1)
-        for start, stop in zip((0, *cuts), (*cuts, spec.elements), strict=True):
-            with np.errstate(all="ignore"):  # of other strips, overwritten already: as floats they may be anything
-                (value,) = run_operator(self.program, index, operands, self.state)
-            flat[start:stop] = value.reshape(-1)[start:stop]
+        for start, stop in pairwise(edges):
+            flat[start:stop] = run_stretch(self.program, index, operands, self.state, start, stop)
             part = slice(place.start + start * width, place.start + stop * width)
             self.bytes[part] = flat[start:stop].view(np.uint8)
             self.marks[part] = self.ledger.marks[out][start * width : stop * width]

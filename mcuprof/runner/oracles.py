@@ -186,7 +186,7 @@ class _OnnxRuntime:
         return {tensor: np.asarray(by_name[name]) for tensor, name in self.tensors.items()}
 
 
-_INTEGER = ("ConvInteger", "MatMulInteger")
+_INTEGER = ("ConvInteger", "MatMulInteger", "DynamicQuantizeLSTM")
 
 
 def _unshare(model: Any) -> None:
@@ -206,9 +206,12 @@ def _unshare(model: Any) -> None:
 
 
 def _mixes_signs(graph: Graph) -> bool:
-    """True when an operator multiplies uint8 activations with int8 weights."""
-    pairs = [(graph.tensor(op, 0), graph.tensor(op, 1)) for op in graph.ops]
-    return any(x and w and (x.dtype, w.dtype) == (DType.UINT8, DType.INT8) for x, w in pairs)
+    """True when an operator multiplies uint8 activations with int8 weights; an LSTM makes its floats uint8."""
+    triples = [(op, graph.tensor(op, 0), graph.tensor(op, 1)) for op in graph.ops]
+    return any(
+        x and w and w.dtype is DType.INT8 and (x.dtype is DType.UINT8 or op.source.endswith("DynamicQuantizeLSTM"))
+        for op, x, w in triples
+    )
 
 
 _OPENERS: dict[str, Callable[[Any, Graph], Oracle]] = {

@@ -15,24 +15,29 @@ from mcuprof.ops.traversal import Walk
 from mcuprof.runner.arena import Arena, Plan
 from mcuprof.runner.compare import Comparison, Tally
 from mcuprof.runner.oracles import open_oracle
-from mcuprof.runner.program import evaluate, prepare
+from mcuprof.runner.program import Program, evaluate
 from mcuprof.runner.twin import LayerNoise, Noise, Twin, noisiest_first, open_twin
 
 Progress = Callable[[int, int], None]
-_PARTS_PER_JOB = 4
+_PARTS_PER_JOB = 16  # so that no process is left with much more than the others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
     """What is asked of `verify`: the inputs by tensor index, and everything that they are run on."""
 
-    graph: Graph
+    program: Program
     sets: Sequence[Mapping[int, Array]]
     expected: Sequence[Mapping[int, Array]]
     plan: Plan | None
     walk: Walk
     against: str | None
     reference: Graph | None
+
+    @property
+    def graph(self) -> Graph:
+        """The model."""
+        return self.program.graph
 
 
 @dataclass(slots=True)
@@ -60,8 +65,8 @@ def run_parts(task: Task, jobs: int, progress: Progress) -> Whole:
     """Runs every input, in `jobs` processes where the system can fork, and calls `progress(done, total)`."""
     total = len(task.sets)
     twin = None if task.reference is None else open_twin(task.graph, task.reference)
-    worker = _Worker(task, twin)
     if jobs <= 1 or total <= 1 or not hasattr(os, "fork"):
+        worker = _Worker(task, twin)
         parts = (worker.part(range(number, number + 1)) for number in range(total))
         sizes = [1] * total
         whole = _together(parts, sizes, progress)
@@ -92,11 +97,11 @@ def _together(parts: Iterable[Part], sizes: Sequence[int], progress: Progress) -
 
 
 class _Worker:
-    """Everything prepared once, and the state that goes from one input to the next."""
+    """What the inputs are run on, and the state that goes from one to the next."""
 
     def __init__(self, task: Task, twin: Twin | None) -> None:
         self.task, self.twin = task, twin
-        self.program = prepare(task.graph)
+        self.program = task.program
         self.oracle = open_oracle(task.against, task.graph) if task.against else None
         self.plain_state, self.arena_state = self.program.initial_state(), self.program.initial_state()
         self.arena: Arena | None = None

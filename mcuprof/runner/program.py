@@ -15,28 +15,32 @@ import numpy as np
 
 from mcuprof.errors import ModelError
 from mcuprof.graph import ABSENT, DType, Graph, Op
-from mcuprof.ops import OPERATORS
+from mcuprof.ops import OPERATORS, keeps_state
 from mcuprof.ops.computed import at_run_time
 from mcuprof.ops.floating import is_float_island, through_floats
-from mcuprof.ops.kernel import Array, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
+from mcuprof.ops.kernel import Array, ByRows, Kernel, NoKernel, Prepare, is_onnx, storage, zero_of
 
 MAX_ROUNDS = 10_000
 
 
 @dataclass(slots=True)
 class State:
-    """What survives from one inference to the next: variable tensors, resource variables, which CALL_ONCE have run."""
+    """What survives from one inference to the next: variable tensors, resource variables, which CALL_ONCE have run.
+
+    `kept` is what operators keep for themselves, by subgraph and operator index.
+    """
 
     variables: dict[int, Array] = field(default_factory=dict)
     resources: dict[str, Array] = field(default_factory=dict)
     called: set[int] = field(default_factory=set)
+    kept: dict[tuple[int, int], tuple[Array, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A prepared graph. `missing` names, by operator index, why there is no kernel; `kernels` holds the others.
 
-    What enters a subgraph in which a kernel is missing has none either.
+    What enters a subgraph in which a kernel is missing has none either. `number` is the subgraph's.
     """
 
     graph: Graph
@@ -44,6 +48,7 @@ class Program:
     missing: Mapping[int, str]
     constants: Mapping[int, Array]
     subprograms: tuple[Program, ...] = ()
+    number: int = 0
 
     def require_all(self) -> None:
         """Raises ModelError naming the first operator that has no kernel, here or in a subgraph."""
@@ -71,7 +76,7 @@ class Program:
 
 def prepare(graph: Graph) -> Program:
     """Prepares all kernels. Operators without one are listed in `missing`; constants nobody reads are left out."""
-    programs = [_prepare_one(part) for part in (graph, *graph.subgraphs)]
+    programs = [_prepare_one(part, number) for number, part in enumerate((graph, *graph.subgraphs))]
     while any(lacking := [_without_bodies(program, programs) for program in programs]):  # a level further out each time
         programs = [
             replace(
@@ -98,7 +103,7 @@ def _without_bodies(program: Program, programs: Sequence[Program]) -> dict[int, 
     return found
 
 
-def _prepare_one(graph: Graph) -> Program:
+def _prepare_one(graph: Graph, number: int) -> Program:
     kernels: dict[int, Kernel] = {}
     missing: dict[int, str] = {}
     for index, op in enumerate(graph.ops):
@@ -108,7 +113,7 @@ def _prepare_one(graph: Graph) -> Program:
             missing[index] = str(error)
     used = {index for op in graph.ops for index in op.inputs if index != ABSENT} | set(graph.outputs)
     constants = {index: _constant(graph, index) for index in sorted(used) if graph.tensors[index].is_constant}
-    return Program(graph, kernels, missing, constants)
+    return Program(graph, kernels, missing, constants, number=number)
 
 
 def prepare_kernel(graph: Graph, op: Op) -> Kernel:
@@ -170,17 +175,58 @@ def run_operator(program: Program, index: int, inputs: Sequence[Any], state: Sta
         control = _CONTROL.get(op.kind)
         if control is not None:
             return control(program, index, inputs, state)
+        own = _kept(program, index, state)
         with np.errstate(all="ignore"):  # infinities and NaN go their way silently, as they do in C
-            results = program.kernels[index](inputs)
-    except RecursionError:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: its subgraphs are nested too deeply") from None
-    except (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(f"operator {index} ({op.kind}) cannot run: {error}") from error
+            results = program.kernels[index]([*inputs, *own] if own else inputs)
+    except _STUMBLED as error:
+        raise _cannot_run(index, op, error) from error
+    if own:
+        state.kept[program.number, index] = results[-len(own) :]
+        results = results[: -len(own)]
     outputs = len(op.outputs)
     updated = [position for position in op.inputs if position != ABSENT and program.graph.tensors[position].variable]
     for tensor, content in zip(updated, results[outputs:], strict=False):
         state.variables[tensor] = content
     return results[:outputs]
+
+
+def _kept(program: Program, index: int, state: State) -> tuple[Array, ...]:
+    """What the operator has kept for itself since the last reset."""
+    op = program.graph.ops[index]
+    if not keeps_state(op):
+        return ()
+    have = state.kept.get((program.number, index))
+    rule = OPERATORS[op.kind].state
+    assert rule is not None, "it keeps state"
+    return have if have is not None else rule(program.graph, op)
+
+
+def run_stretch(program: Program, index: int, inputs: Sequence[Any], state: State, start: int, stop: int) -> Array:
+    """Elements start … stop of the only output of operator `index`, flat.
+
+    A kernel that goes by rows makes only the rows they lie in; any other makes all. Raises as `run_operator`.
+    """
+    kernel = program.kernels.get(index)
+    if not isinstance(kernel, ByRows):
+        (value,) = run_operator(program, index, inputs, state)
+        return value.reshape(-1)[start:stop]
+    op = program.graph.ops[index]
+    row = program.graph.output(op).elements // kernel.rows
+    first = start // row
+    try:
+        with np.errstate(all="ignore"):
+            rows = kernel.part(inputs, first, -(-stop // row))
+    except _STUMBLED as error:
+        raise _cannot_run(index, op, error) from error
+    return rows.reshape(-1)[start - first * row : stop - first * row]
+
+
+_STUMBLED = (NoKernel, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError, RecursionError)
+
+
+def _cannot_run(index: int, op: Op, error: Exception) -> ModelError:
+    reason = "its subgraphs are nested too deeply" if isinstance(error, RecursionError) else error
+    return ModelError(f"operator {index} ({op.kind}) cannot run: {reason}")
 
 
 def evaluate(
@@ -219,12 +265,12 @@ def _body(program: Program, op: Op, name: str) -> Program:
     if not 1 <= number <= len(program.subprograms):
         raise NoKernel(f"{name.replace('_', ' ')} {number} does not exist")
     body = program.subprograms[number - 1]
-    return Program(body.graph, body.kernels, body.missing, body.constants, program.subprograms)
+    return replace(body, subprograms=program.subprograms)
 
 
 def _call(body: Program, arguments: Sequence[Any], state: State) -> tuple[Array, ...]:
     inner = body.initial_state()
-    inner.resources, inner.called = state.resources, state.called
+    inner.resources, inner.called, inner.kept = state.resources, state.called, state.kept
     values = evaluate(body, dict(zip(body.graph.inputs, arguments, strict=True)), inner)
     return tuple(values[index] for index in body.graph.outputs)
 

@@ -112,9 +112,8 @@ def open_twin(graph: Graph, reference: Graph) -> Twin:
             index, reason = min(program.missing.items())
             kind = reference.ops[index].kind
             raise UsageError(f"the reference cannot be run: {error}; operator {index} ({kind}): {reason}") from None
-        return Twin(
-            (graph, reference), layers, "mcuprof", lambda given: evaluate(program, given, program.initial_state())
-        )
+        state = program.initial_state()  # kept from one input to the next, as the other runtimes do
+        return Twin((graph, reference), layers, "mcuprof", lambda given: evaluate(program, given, state))
 
 
 def noisiest_first(twin: Twin, inputs: Sequence[Noise]) -> tuple[LayerNoise, ...]:

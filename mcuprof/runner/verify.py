@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcuprof.graph import Graph
+from mcuprof.ops import keeps_state
 from mcuprof.ops.kernel import Array
 from mcuprof.ops.traversal import Walk, reference_walk
 from mcuprof.runner.arena import Plan
@@ -83,11 +84,10 @@ def verify(
     then. Raises UsageError for a runtime that cannot be used or a reference that is no twin.
     """
     sets = list(inputs) or [random_inputs(graph, seed) for seed in seeds]
-    task = Task(graph, sets, list(expected), plan, walk, against, reference)
     program = prepare(graph)
+    task = Task(program, sets, list(expected), plan, walk, against, reference)
     missing = tuple((index, graph.ops[index].kind, reason) for index, reason in sorted(program.missing.items()))
-    stateful = any(tensor.variable for tensor in graph.tensors) or any(op.kind == "VAR_HANDLE" for op in graph.ops)
-    stateful |= bool(graph.subgraphs)
+    stateful = _is_stateful(graph) or (reference is not None and _is_stateful(reference))
     found = run_parts(task, 1 if stateful else jobs, progress or (lambda done, total: None))
     return Verification(
         inputs=len(sets),
@@ -101,6 +101,12 @@ def verify(
         layers=found.layers,
         reference=found.reference,
     )
+
+
+def _is_stateful(graph: Graph) -> bool:
+    """True where an inference may hang on the ones before it."""
+    keeping = any(op.kind == "VAR_HANDLE" or keeps_state(op) for op in graph.ops)
+    return keeping or any(tensor.variable for tensor in graph.tensors) or bool(graph.subgraphs)
 
 
 _ONCE = "LiteRT rounds the scaled sum once, TFLM twice (high product, then right shift)"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -115,3 +118,21 @@ def test_report_of_what_is_none(capsys: Capture, tmp_path: Path, content: bytes 
 def test_report_wants_one_thing(capsys: Capture, arguments: list[str]) -> None:
     assert main(["report", *arguments]) == 2
     assert "name a RESULT.json, or ask for --schema" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("3", "3")])
+def test_a_process_of_our_own_has_one_blas_thread(before: str | None, after: str) -> None:
+    """Unless the user says otherwise."""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {} if before is None else {"OPENBLAS_NUM_THREADS": before}
+    code = "import os, sys; from mcuprof.cli import main; main(); print(os.environ['OPENBLAS_NUM_THREADS'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "explain", "V601"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == after
+
+
+def test_a_caller_in_python_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert main(["explain", "V601"]) == 0
+    assert "OPENBLAS_NUM_THREADS" not in os.environ

@@ -157,7 +157,9 @@ def test_emitted_plans(out: Path, hasty: None, capsys: pytest.CaptureFixture[str
     assert sorted(document["order"]) == list(range(len(graph.ops)))
     assert max(tensor["offset"] + tensor["bytes"] for tensor in document["tensors"]) <= 44_048
     autoencoder = SAMPLES / "autoencoder_int8.tflite"  # TFLM's own plan is as good, but others may want one
+    capsys.readouterr()
     assert main(["plan", str(autoencoder), "-o", str(out), "--emit", "json"]) == 0
+    assert "(the plan, for other runtimes)" in " ".join(capsys.readouterr().out.split())
     assert json.loads(out.read_text())["arena_bytes"] == 768
     assert main(["plan", str(INCEPTION), "-o", str(out), "--emit", "c-header", *REFERENCE]) == 0
     source = out.read_text() + "int main(void) { return inception_int8_order[0] + inception_int8_offsets[0]; }\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mcuprof import load, memory
 from mcuprof.cli import main
 from mcuprof.memory.effort import Limit
 from mcuprof.runtimes.tflm.overlap import rules
+from mcuprof.writers.header import c_header
 from mcuprof.writers.listing import plan_json
 from mcuprof.writers.tflite import ONLINE, FilePlan, with_plan
 
@@ -55,8 +57,10 @@ def test_plan_json_is_executed(strategy: str, library: str, tmp_path: Path, caps
 
 
 def test_what_the_plan_command_writes_is_executed(tmp_path: Path) -> None:
-    plan, planned = str(tmp_path / "plan.json"), str(tmp_path / "planned.tflite")
+    plan, planned, header = (str(tmp_path / name) for name in ("plan.json", "planned.tflite", "plan.h"))
     assert main(["plan", DIGITS, "-o", plan, "--emit", "json"]) == 0
+    assert main(["plan", DIGITS, "-o", header, "--emit", "c-header", "--assume-kernels", "cmsis-nn"]) == 0
+    assert verify(DIGITS, header) == 0
     assert main(["plan", DIGITS, "-o", planned]) == 0
     assert verify(DIGITS, plan) == 0
     assert verify(DIGITS, planned) == 0
@@ -88,6 +92,96 @@ def test_the_plan_of_a_report_is_executed(tmp_path: Path, capsys: Capture) -> No
     assert verify(RESNET, str(report)) == 2
     assert "choose one with -d" in capsys.readouterr().err
     assert verify(RESNET, str(report), "-d", "nucleo-l4r5zi") == 0
+
+
+def test_the_plan_of_a_report_in_another_order_is_executed(tmp_path: Path, capsys: Capture) -> None:
+    report = tmp_path / "report.json"
+    cortex = ("-d", "nucleo-l4r5zi", "--in-place", "overlap")
+    assert main(["analyze", INCEPTION, "-f", "json", "-o", str(report), "--order", "optimal", *cortex]) == 0
+    document = json.loads(report.read_text())
+    placed, ops = document["results"][0]["memory"], load(INCEPTION).ops
+    assert placed["operator_order"] != sorted(placed["operator_order"])
+    owners = [row["tensor"].split(maxsplit=4)[3:] for row in placed["plan"] if row["tensor"].startswith("scratch")]
+    assert owners and all(kind == f"({ops[int(number)].kind})" for number, kind in owners)
+    assert verify(INCEPTION, str(report)) == 0
+    placed["operator_order"].reverse()
+    report.write_text(json.dumps(document))
+    assert verify(INCEPTION, str(report)) == 1
+    del placed["operator_order"]
+    report.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert verify(INCEPTION, str(report)) == 2
+    assert "in which order" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("library", ["reference", "cmsis-nn"])
+def test_a_c_header_is_executed(library: str, tmp_path: Path, capsys: Capture) -> None:
+    header, graph, sharing = tmp_path / "plan.h", load(RESNET), rules(library, None)
+    plan = memory.plan(graph, "optimal", "overlap", sharing=sharing)
+    text = c_header(graph, plan, Path(RESNET).name, sharing.name)
+    header.write_text(text)
+    assert verify(RESNET, str(header)) == 0
+    # A header of the reference's plan is none for CMSIS-NN, which gathers several pixels before it writes.
+    assert verify(RESNET, str(header), "--assume-kernels", "cmsis-nn") == (library == "reference")
+
+
+def damaged(text: str, how: str) -> str:
+    lines = text.split("\n")
+    offsets = next(number for number, line in enumerate(lines) if "_offsets[" in line) + 1
+    others = ", ".join(lines[offsets].strip().split(", ")[1:])
+    changes = {
+        "cut": text[: len(text) // 2],
+        "comment": text.replace("// Index of", "// index of"),
+        "other": text.replace(load(RESNET).origin.sha256, "0" * 64),
+        "unknown": text.replace(load(RESNET).origin.sha256, "unknown"),
+        "order": text.replace("    0, 1, 2,", "    0, 1, 1,"),
+        "beyond": text.replace(lines[offsets], f"    {10**9}, {others}"),
+        "below": text.replace(lines[offsets], f"    -16, {others}"),
+        "absent": text.replace(lines[offsets], f"    -1, {others}"),
+        "sharing": text.replace("sharing: none", "sharing: everything"),
+        "huge": text.replace("_ARENA_BYTES ", "_ARENA_BYTES 9999"),
+        "another header": "// Memory plan of somebody else\n#define ARENA 1\n",
+        "any header": "#pragma once\n#define ARENA 1\n",
+    }
+    return changes[how]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("cut", "is not a header that mcuprof wrote"),
+        ("comment", "line 11 has been changed"),
+        ("other", "of another model"),
+        ("unknown", "of another model"),
+        ("order", "every operator exactly once"),
+        ("beyond", "a broken plan: bytes"),
+        ("below", "a broken plan: bytes"),
+        ("absent", "no place for tensor"),
+        ("sharing", "no in-place strategy 'everything'"),
+        ("huge", "cannot be executed"),
+        ("another header", "name no model and kernels"),
+        ("any header", "holds no plan"),
+    ],
+)
+def test_a_damaged_header_is_one_line(how: str, message: str, tmp_path: Path, capsys: Capture) -> None:
+    header, graph = tmp_path / "plan.h", load(RESNET)
+    text = c_header(graph, memory.plan(graph, "as-is", "none"), "resnet8_int8.tflite", "")
+    assert damaged(text, how) != text
+    header.write_text(damaged(text, how))
+    assert verify(RESNET, str(header)) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+
+
+def test_a_header_with_a_tensor_on_a_live_one_fails(tmp_path: Path, capsys: Capture) -> None:
+    header, graph = tmp_path / "plan.h", load(RESNET)
+    plan = memory.plan(graph, "as-is", "none")
+    first, second = graph.ops[0].outputs[0], graph.ops[1].outputs[0]
+    offsets = tuple(plan.offsets[first] if tensor == second else at for tensor, at in enumerate(plan.offsets))
+    header.write_text(c_header(graph, replace(plan, offsets=offsets), "resnet8", ""))
+    assert verify(RESNET, str(header)) == 1
+    assert f"tensor {graph.tensors[first].name!r}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_tensor_moved_onto_a_live_one_fails(tmp_path: Path, capsys: Capture) -> None:

@@ -90,8 +90,9 @@ def test_models_that_cannot_be_planned_without_doubt_are_refused() -> None:
     x = T((1, 8), scale=(0.1,), zero=(0,))
     refuses(build([x, x], [O("HASHTABLE_LOOKUP", [0], [1])], [0], [1]), "TFLM has no kernel for it")
     refuses(build([x, x, x], [O("RELU", [1], [2]), O("RELU", [0], [1])], [0], [2]), "before operator 1 writes it")
-    broad = T((1, 8), dtype="float32")
-    refuses(build([broad, broad], [O("RSQRT", [0], [1])], [0], [1]), "no data on what the reference kernels of RSQRT")
+    square = T((8, 8), dtype="float32")
+    product = build([square] * 3, [O("BATCH_MATMUL", [0, 1], [2], "BatchMatMulOptions", {})], [0, 1], [2])
+    refuses(product, "no data on what the cmsis-nn kernels of BATCH_MATMUL", Firmware("cmsis-nn", HELIUM))
 
 
 @needs_shared

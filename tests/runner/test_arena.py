@@ -11,7 +11,7 @@ import pytest
 
 from mcuprof.errors import PlanError
 from mcuprof.graph import Attribute, DType, Graph, Op, Tensor
-from mcuprof.runner.arena import evaluate_in_arena
+from mcuprof.runner.arena import Arena, evaluate_in_arena
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.program import evaluate, prepare
 from tests import graphs
@@ -217,6 +217,33 @@ def test_the_plans_do_overlap(net: Graph) -> None:
     for seed in range(4):
         plan = good_plan(net, random.Random(seed))
         assert any(lies_on(plan, node) for node in net.ops)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_a_wrong_overlap_shows_in_the_bytes(depthwise: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of the declared order set aside: the strips alone compute something else on the overwritten input."""
+    monkeypatch.setattr(Arena, "check_order", lambda *args: None)
+    window: dict[str, Attribute] = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    shape = (1, 3, 3, 4) if depthwise else (4, 3, 3, 4)
+    weights = np.random.default_rng(1).integers(-127, 128, shape, dtype=np.int8).tobytes()
+    spec = [
+        graphs.tensor("x", (1, 8, 8, 4), scale=(0.05,), zero_point=(3,)),
+        graphs.tensor("y", (1, 8, 8, 4), scale=(0.05,), zero_point=(3,)),
+        graphs.tensor("w", shape, data=weights, scale=(0.01,), zero_point=(0,)),
+    ]
+    net = graph(spec, [op("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", (0, 2), (1,), window)], (0,), (1,))
+    program, given = prepare(net), random_inputs(net, 0)
+    expected = evaluate(program, given, program.initial_state())[1]
+
+    def differ(distance: int) -> int:
+        plan = Plan((0,), (distance, 0, None), ((-1, 0), (0, 0), None), ((),), "overlap", 512)
+        runs = (evaluate_in_arena(program, plan, given, program.initial_state(), seed)[1] for seed in range(20))
+        return sum(not np.array_equal(found, expected) for found in runs)
+
+    safe = (8 + 1) * 4  # a row and a pixel: what the pixel above and to the left of the window's centre still needs
+    assert differ(safe) == 0
+    counts = [differ(distance) for distance in range(0, safe, UNIT)]
+    assert min(counts) >= 15, counts
 
 
 def test_scratch_on_a_live_tensor_is_caught(net: Graph) -> None:

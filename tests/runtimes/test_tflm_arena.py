@@ -27,13 +27,6 @@ REFUSED_BY_US = {
     "bad_output_oob": "refers to tensor 4242 of 10",  # TFLM's Python wrapper never looks at it
 }
 
-# 64-bit totals that differ, with the cause. The 32-bit data has none of these operators.
-INEXACT_ON_HOST = {
-    "tflm_audio_preprocessor_float": "signal kernels: no allocation data",
-    "litert_conformer": "SQUARED_DIFFERENCE and RSQRT: sizes of their records not known",
-    "litert_rope": "DIV: size of its record not known",
-}
-
 
 @cache
 def by_sha() -> dict[str, Model]:
@@ -87,8 +80,7 @@ def test_head_and_tail_equal_what_the_python_package_reports(entry: Model) -> No
         return
     found = arena(load(str(entry.path)), library="reference", core=None, target=HOST64)
     assert found.head_bytes == int(entry.row["tflm_arena_head"])
-    if entry.name not in INEXACT_ON_HOST:
-        assert found.arena_bytes == int(entry.row["tflm_arena_bytes"])
+    assert found.arena_bytes == int(entry.row["tflm_arena_bytes"])
 
 
 @needs_shared

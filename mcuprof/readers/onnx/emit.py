@@ -82,13 +82,14 @@ def _call(node: Node, net: Net) -> Call:
 
 
 def _plain(node: Node) -> dict[str, Attribute]:
-    """The attributes of an opaque operator that are numbers, texts or lists of numbers."""
-    return {
-        name: value
-        for name, value in node.attributes.items()
-        if isinstance(value, int | float | str)
-        or (isinstance(value, tuple) and all(isinstance(item, int | float) for item in value))
-    }
+    """The attributes of an opaque operator that are numbers, texts or lists of them; texts are joined with commas."""
+    found: dict[str, Attribute] = {}
+    for name, value in node.attributes.items():
+        items = value if isinstance(value, tuple) else (value,)
+        if all(isinstance(item, int | float | str) for item in items):
+            texts = [item for item in items if isinstance(item, str)]
+            found[name] = ",".join(texts) if texts else value
+    return found
 
 
 def _subgraphs(node: Node, bodies: list[Graph | None]) -> dict[str, Attribute]:

@@ -149,17 +149,27 @@ def _dynamic_matmul(net: Net, node: Node, scale: int, zero: int, rest: list[str]
 
 
 def _dynamic_lstm(net: Net, node: Node) -> None:
-    """Float LSTM with integer weights [directions, in, 4·hidden] and [directions, hidden, 4·hidden]."""
-    weights = []
+    """Float LSTM with integer weights [directions, in, 4·hidden] and [directions, hidden, 4·hidden].
+
+    Each direction has a scale, or one per column. Both at once, two directions and columns, no tensor can carry.
+    """
+    found, weights = [], []
     for index, scale in ((1, 8), (2, 10)):
-        found = parameters(net, node.input(scale), node.input(scale + 1), 2, what=str(node))
-        if found is None or node.inputs[index] not in net.values:
+        if any(node.input(at) not in net.values for at in (0, index, scale)):
             return
-        weights.append(attach(net, node.inputs[index], found))
-    inputs = [node.inputs[0], *weights, *node.inputs[3:8]]
+        weights.append(node.inputs[index])
+        shape = net.values[node.input(scale)].shape
+        if len(shape) < 2 or shape[0] == 1:
+            found.append(
+                parameters(net, node.input(scale), node.input(scale + 1), 2 if len(shape) > 1 else 0, what=str(node))
+            )
     node.op, node.domain, node.dtype = "LSTM", "", net.values[node.inputs[0]].dtype
     node.attributes["transposed"] = 1
-    _set_inputs(net, node, inputs)
+    if len(found) == 2 and all(found):
+        weights = [attach(net, name, known) for name, known in zip(weights, found, strict=True) if known]
+        _set_inputs(net, node, [node.inputs[0], *weights, *node.inputs[3:8]])
+    else:
+        net.note(f"{node.source} has scales that its tensors cannot carry: they show no quantization")
 
 
 _FORMS: Mapping[tuple[str, str], _Form] = {

@@ -201,9 +201,9 @@ def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
     for as_float in (False, True):
         types = {
             name: onnx.helper.make_tensor_type_proto(
-                _element_type(net.values[value], as_float), net.values[value].shape
+                _element_type(net.values[value], as_float and _takes_floats(schema, index)), net.values[value].shape
             )
-            for name, value in zip(names, values, strict=True)
+            for index, (name, value) in enumerate(zip(names, values, strict=True))
             if name
         }
         if "" in names:
@@ -218,6 +218,11 @@ def _ask(net: Net, node: Node, schema: Any) -> tuple[Mapping[str, Any], str]:
             failure = failure or f" ({(str(error).splitlines() or [''])[0][:160]})"
             data = {name: value for name, value in data.items() if net.values[values[int(name)]].dtype.bits == 64}
     return {}, failure
+
+
+def _takes_floats(schema: Any, index: int) -> bool:
+    """Whether this input may be float: lengths and axes may not."""
+    return "tensor(float)" in schema.inputs[min(index, len(schema.inputs) - 1)].types
 
 
 def _element_type(tensor: Tensor, as_float: bool) -> int:

@@ -8,12 +8,13 @@ CMSIS-NN kernel run the reference one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from mcuprof.graph import DType, Graph, Op
 from mcuprof.ops.dense import weights_shape
 from mcuprof.ops.geometry import Window, operands, window
-from mcuprof.runtimes.tflm.abi import ARM
+from mcuprof.runtimes.tflm.abi import ARM, Abi
 from mcuprof.runtimes.tflm.kernels import reference
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rule, Rules, data
 
@@ -40,7 +41,13 @@ def rules(variant: Variant) -> Rules:
         "SVDF": bind(svdf),
         "UNIDIRECTIONAL_SEQUENCE_LSTM": bind(lstm),
         "TRANSPOSE_CONV": bind(transpose_convolution),
+        "BATCH_MATMUL": batch_matmul,
     }
+
+
+def batch_matmul(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """As the reference kernel; what arm_batch_matmul_s8 and _s16 ask for on top has not been measured."""
+    return replace(reference.batch_matmul(graph, op, target), exact=False)
 
 
 def convolution(graph: Graph, op: Op, variant: Variant) -> KernelMemory:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops.dense import weights_shape
+from mcuprof.ops.flexoptions import integer_option
 from mcuprof.ops.geometry import operands, window
+from mcuprof.ops.kernel import NoKernel
 from mcuprof.ops.operator import ShapeUnknown
 from mcuprof.ops.reduce import reduction_axes
-from mcuprof.runtimes.tflm.abi import HOST64, Abi
-from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rule, Rules, data, nothing
+from mcuprof.runtimes.tflm.abi import EVAL_TENSOR, HOST64, Abi
+from mcuprof.runtimes.tflm.kernels import signal
+from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules, data, nothing
 
 SOFTMAX_LUT_BYTES = 513 * 2  # two int16 tables for int16 inputs (softmax_common.cc, kInt16LUTArraySize)
 
@@ -101,19 +104,63 @@ def assign_variable(graph: Graph, op: Op, target: Abi) -> KernelMemory:
 
 
 def batch_matmul(graph: Graph, op: Op, target: Abi) -> KernelMemory:
-    """A record, a transposed copy of y with its tensor and shape, a copy of the output's shape.
-
-    Sizes were read from the 64-bit host; on 32-bit targets they are an upper bound.
-    """
-    y = graph.input(op, 1)
-    shape = 4 + 4 * len(y.shape)
-    copy = (24, shape, y.nbytes) if not op.integer("adj_y") else ()
-    return KernelMemory((32,), (*copy, shape), exact=target is HOST64)
+    """OpData, quantization of integers, transposed copies of x (with adj_x), y (without adj_y), the output's shape."""
+    x, y, output = graph.input(op), graph.input(op, 1), graph.output(op)
+    quantization = (28,) if x.dtype in (DType.INT8, DType.INT16) else ()
+    copies = [tensor for tensor, copied in ((x, op.integer("adj_x")), (y, not op.integer("adj_y"))) if copied]
+    made = [size for tensor in copies for size in (target.pick(EVAL_TENSOR), dims(tensor), tensor.nbytes)]
+    return KernelMemory((target.pick((16, 16, 32)),), (*quantization, *made, dims(output)))
 
 
-def upper_bound(host64: int) -> Rule:
-    """One record whose size is only known on the 64-bit host, where it is at least as large as on 32 bits."""
-    return lambda graph, op, target: KernelMemory((host64,), exact=target is HOST64)
+def dims(tensor: Tensor) -> int:
+    """A TfLiteIntArray of the tensor's shape."""
+    return 4 + 4 * len(tensor.shape)
+
+
+def writable_shape(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """A copy of the output's shape (`CreateWritableTensorDimsWithCopy`)."""
+    return KernelMemory((), (dims(graph.output(op)),))
+
+
+def log_softmax(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """LogSoftmaxOpData for int8."""
+    return KernelMemory((), (target.pick((28, 28, 40)),) if graph.input(op).dtype is DType.INT8 else ())
+
+
+def cumulative_sum(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """OpData for int8."""
+    return KernelMemory((), (36,) if graph.input(op).dtype is DType.INT8 else ())
+
+
+def add_n(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """OpData for int8; scratch for the addresses of the inputs."""
+    pointers = (target.word * len(op.inputs),)
+    return KernelMemory((), (40,) if graph.input(op).dtype is DType.INT8 else (), pointers)
+
+
+def mirror_pad(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """OpDataMirrorPad; scratch for the elements below each dimension of the output and of the input."""
+    size = 4 * len(graph.input(op).shape)
+    return KernelMemory((20,), (), (size, size))
+
+
+def embedding_lookup(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """OpData (a scale and a size), a copy of the output's shape."""
+    return KernelMemory((), (target.pick((8, 8, 16)), dims(graph.output(op))))
+
+
+def detection_postprocess(graph: Graph, op: Op, target: Abi) -> KernelMemory:
+    """OpData; eleven scratch buffers over boxes, classes and detections (`DetectionPostProcessPrepare`)."""
+    boxes, scores = graph.input(op).shape, graph.input(op, 1).shape
+    try:
+        most = integer_option(op, "max_detections", 0, 2**31 - 1)
+        classes = integer_option(op, "num_classes", 0, 2**31 - 1)
+    except NoKernel:
+        return KernelMemory((112,), exact=False)
+    count = boxes[1]
+    each, per_detection = 4 * count, 4 * count * most
+    scratch = (count, 4 * each, 4 * scores[1] * scores[2], each, each, per_detection, per_detection, each)
+    return KernelMemory((112,), (), (*scratch, per_detection, each * max(classes, most), each * min(count, most)))
 
 
 RULES: Rules = {
@@ -136,37 +183,35 @@ RULES: Rules = {
     "RELU": data(28),
     "RELU6": data(8),
     "PRELU": data(28),
-    "CONCATENATION": data(24, 24, 72),
+    "CONCATENATION": data(24, 24, 80),
     **dict.fromkeys(("PAD", "PADV2"), data(56)),
     "STRIDED_SLICE": data(84),
     "ELU": data(256),  # OpData is a table of 256 int8 results
     "VAR_HANDLE": data(4),
     "ASSIGN_VARIABLE": assign_variable,
-    "CALL_ONCE": data(8),
+    **dict.fromkeys(("CALL_ONCE", "IF", "WHILE"), data(8)),
     "BATCH_MATMUL": batch_matmul,
-    "RSQRT": upper_bound(28),
-    "DIV": upper_bound(32),
-    "SQUARED_DIFFERENCE": upper_bound(112),
+    **dict.fromkeys(("ABS", "RSQRT"), data(20, 28)),
+    "DIV": data(28),
+    "SQUARED_DIFFERENCE": data(112),
+    **dict.fromkeys(("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"), data(32)),
+    "SELECT_V2": data(1),
+    **dict.fromkeys(("L2_NORMALIZATION", "SPACE_TO_BATCH_ND"), data(4)),
+    **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "GATHER", "GATHER_ND", "L2_POOL_2D"), writable_shape),
+    "LOG_SOFTMAX": log_softmax,
+    "CUMSUM": cumulative_sum,
+    "ADD_N": add_n,
+    "MIRROR_PAD": mirror_pad,
+    "EMBEDDING_LOOKUP": embedding_lookup,
+    "CUSTOM:TFLite_Detection_PostProcess": detection_postprocess,
+    **signal.RULES,
     **dict.fromkeys(
         (
-            *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "SLICE", "SPLIT", "SPLIT_V", "PACK", "UNPACK", "GATHER"),
-            *("GATHER_ND", "TRANSPOSE", "MAXIMUM", "MINIMUM", "LOG_SOFTMAX", "RESIZE_BILINEAR", "CAST", "FLOOR"),
-            *("RESIZE_NEAREST_NEIGHBOR", "READ_VARIABLE", "REVERSE_V2", "FILL", "ZEROS_LIKE"),
+            *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SHAPE", "SLICE", "SPLIT", "SPLIT_V", "PACK", "UNPACK"),
+            *("TRANSPOSE", "MAXIMUM", "MINIMUM", "RESIZE_BILINEAR", "CAST", "FLOOR", "DYNAMIC_UPDATE_SLICE"),
+            *("RESIZE_NEAREST_NEIGHBOR", "READ_VARIABLE", "REVERSE_V2", "FILL", "ZEROS_LIKE", "BROADCAST_ARGS"),
             *("EXP", "ROUND", "CEIL", "NEG", "SIN", "COS", "LOG", "SQRT", "SQUARE", "LOGICAL_NOT", "LOGICAL_AND"),
-            *(
-                "LOGICAL_OR",
-                "SELECT_V2",
-                "BROADCAST_TO",
-                "ARG_MAX",
-                "ARG_MIN",
-                "FLOOR_DIV",
-                "FLOOR_MOD",
-                "L2_NORMALIZATION",
-                "BATCH_TO_SPACE_ND",
-                "SPACE_TO_BATCH_ND",
-                "DEPTH_TO_SPACE",
-                "SPACE_TO_DEPTH",
-            ),
+            *("LOGICAL_OR", "BROADCAST_TO", "ARG_MAX", "ARG_MIN", "FLOOR_DIV", "FLOOR_MOD", "BATCH_TO_SPACE_ND"),
         ),
         nothing,
     ),
