@@ -294,3 +294,54 @@ def detection_cases() -> dict[str, Case]:
 
 
 CASES = cases()
+
+
+def weighted() -> dict[str, Case]:
+    """Operators with weights and concatenations on small tensors, where what Prepare looks at takes the most."""
+    found: dict[str, Case] = {}
+    for dtype, kind, bias_type in (
+        ("float32", "float32", "float32"),
+        ("int8", "int8", "int32"),
+        ("int16", "int8", "int64"),
+    ):
+        x = T((1, 2, 2, 2), dtype, *_one_scale(dtype))
+        for count in (1, 3, 16):
+            for scales in {1, count} if dtype != "float32" else {0}:
+                w = ((0.05,) * scales, (0,) * scales)
+                for bias in ([], [T((count,), bias_type, (0.0025,) * scales, (0,) * scales, np.zeros(count))]):
+                    name = f"{dtype} {count} channels {scales} scales {len(bias)} bias"
+                    flat, made = (T(shape, dtype, *_one_scale(dtype)) for shape in ((1, 2), (1, count)))
+                    dense = [flat, T((count, 2), kind, *w, np.ones((count, 2))), *bias]
+                    found[f"FULLY_CONNECTED {name}"] = case(
+                        "FULLY_CONNECTED", dense, [made], "FullyConnectedOptions", {}
+                    )
+                    out = of(x, 1, 2, 2, count)
+                    filters = T((count, 1, 1, 2), kind, *w, np.ones((count, 1, 1, 2)))
+                    found[f"CONV_2D {name}"] = case("CONV_2D", [x, filters, *bias], [out], "Conv2DOptions", _STEPS)
+                    taps = T((1, 1, 1, count), kind, *w, np.ones((1, 1, 1, count)), 3)
+                    depthwise = {**_STEPS, "DepthMultiplier": 1}
+                    found[f"DEPTHWISE_CONV_2D {name}"] = case(
+                        "DEPTHWISE_CONV_2D", [out, taps, *bias], [out], "DepthwiseConv2DOptions", depthwise
+                    )
+                    large, back = of(x, 1, 4, 4, count), T((count, 2, 2, 2), kind, *w, np.ones((count, 2, 2, 2)))
+                    found[f"TRANSPOSE_CONV {name}"] = case(
+                        "TRANSPOSE_CONV",
+                        [ints(1, 4, 4, count), back, x, *bias],
+                        [large],
+                        "TransposeConvOptions",
+                        {"StrideW": 2, "StrideH": 2},
+                    )
+        for count in (1, 2, 3, 8):
+            parts = case("CONCATENATION", [x] * count, [of(x, count, 2, 2, 2)], "ConcatenationOptions", {"Axis": 0})
+            found[f"CONCATENATION {dtype} {count}"] = parts
+    return found
+
+
+_STEPS = {"StrideW": 1, "StrideH": 1, "DilationWFactor": 1, "DilationHFactor": 1}
+
+
+def _one_scale(dtype: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    return ((), ()) if dtype == "float32" else ((0.05,), (0,))
+
+
+WEIGHTED = weighted()

@@ -1,7 +1,8 @@
 """What each kernel asks of the arena, kind by kind, against the allocations that tflite-micro records.
 
-One operator per model: head and total of the 64-bit build must be ours to the byte. Sizes on 32-bit targets follow from
-the same records (pointers shrink), and are compared with executed firmware in test_tflm_arena.py.
+One operator per model: head and total of the 64-bit build must be ours to the byte, and the smallest arena that we name
+must be enough. Sizes on 32-bit targets follow from the same records (pointers shrink), and are compared with executed
+firmware in test_tflm_arena.py.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from mcuprof.runtimes.tflm.abi import HOST64
 from mcuprof.runtimes.tflm.kernels.reference import RULES
 from tests.recorded import recorded
 from tests.tflite_models import O, T, build
-from tests.tflm_kernels import CASES, ints
+from tests.tflm_kernels import CASES, WEIGHTED, ints
 
-pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
+runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *WEIGHTED])
 def test_one_kernel(name: str) -> None:
-    tensors, op = CASES[name]
+    tensors, op = {**CASES, **WEIGHTED}[name]
     given = [index for index in op.inputs if tensors[index].data is None]
     data = build(tensors, [op], given, op.outputs)
     found = arena(read_tflite(data, {}), library="reference", core=None, target=HOST64)
@@ -30,6 +31,7 @@ def test_one_kernel(name: str) -> None:
     listed = HOST64.word * (len(given) + len(op.outputs))  # addresses of the model's inputs, and of its outputs
     assert found.inexact == ()
     assert (found.head_bytes, found.arena_bytes, sum(sizes) + listed, len(sizes) + 2) == recorded(data)
+    runtime.Interpreter.from_bytes(data, arena_size=found.min_arena_bytes)
 
 
 def branches(kind: str) -> bytes:

@@ -33,7 +33,7 @@ def marginal(graph: Graph, *, library: str, core: Core | None) -> Marginal:
     persistent = tuple(_persistent(op.kind, item, target) for op, item in zip(graph.ops, memory, strict=True))
     scratch = tuple(sum(map(align, item.scratch)) for item in memory)
     tensor, node = target.pick(abi.EVAL_TENSOR), target.pick(abi.NODE_AND_REGISTRATION)
-    record = KernelMemory((target.pick((24, 24, 72)),))
+    record = KernelMemory((target.pick((24, 24, 80)),))
     return Marginal(persistent, scratch, node + 2 * tensor, _persistent("CONCATENATION", record, target) - tensor)
 
 

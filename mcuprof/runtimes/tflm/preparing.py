@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mcuprof.graph import ABSENT, Graph, Op, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
 from mcuprof.runtimes.tflm import abi
 from mcuprof.runtimes.tflm.abi import Abi
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory
@@ -22,7 +22,8 @@ MAX_SCRATCH_REQUESTS_PER_OP = 12  # kMaxScratchBuffersPerOp, micro_allocator.cc
 def preparing_bytes(graph: Graph, memory: Sequence[Sequence[KernelMemory]], tail: Tail, target: Abi) -> int:
     """The most that any operator's Prepare needs, tail included.
 
-    Exact for convolutions, a lower bound for kernels that look at a tensor more than once.
+    Exact for convolutions and the kernels of tests/runtimes/test_tflm_random_graphs.py; ADD_N may need less. A lower
+    bound for kernels that look at a tensor more than once.
     """
     most, requests = 0, 0
     prepared = iter(tail.prepared)
@@ -40,13 +41,24 @@ def preparing_bytes(graph: Graph, memory: Sequence[Sequence[KernelMemory]], tail
 def _looked_at(graph: Graph, op: Op) -> list[Tensor]:
     """The tensors in the order in which Prepare asks for them.
 
-    ConvPrepare takes output, input and weights, then CalculateOpDataConv input, weights, bias and output once more.
+    Convolutions take output, input and weights, then (CalculateOpData…, a transposed one of integers only) input,
+    weights, bias and output once more. For reductions PrepareSimple takes the inputs, of int8 the output too, and their
+    own part takes all of them once more. CONCATENATION begins with the first input and the output.
     """
-    inputs = list(op.inputs)
+    inputs, outputs = list(op.inputs), list(op.outputs)
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-        order = [*op.outputs, *inputs[:2], *inputs, *op.outputs]
+        order = [*outputs, *inputs[:2], *inputs, *outputs]
+    elif op.kind == "TRANSPOSE_CONV":
+        weights, x, *bias = inputs[1:]
+        again = [] if graph.tensors[x].dtype.is_float else [x, weights, *bias, *outputs]
+        order = [*outputs, x, weights, *again]
+    elif op.kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL"):
+        simple = [*inputs, *outputs] if graph.input(op).dtype is DType.INT8 else inputs
+        order = [*simple, *inputs, *outputs]
+    elif op.kind == "CONCATENATION":
+        order = [inputs[0], *outputs, *inputs]
     else:
-        order = [*inputs, *op.outputs]
+        order = [*inputs, *outputs]
     return [graph.tensors[index] for index in order if index != ABSENT]
 
 

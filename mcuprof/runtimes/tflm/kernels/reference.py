@@ -33,7 +33,7 @@ def transpose_convolution(graph: Graph, op: Op, target: Abi) -> KernelMemory:
         scratch = (4 * output.elements,)
     elif x.dtype is DType.INT16:
         scratch = (8 * output.elements,)
-        bias = graph.tensor(op, len(op.inputs) - 1)
+        bias = graph.tensor(op, 3)
         if bias is not None and bias.dtype is DType.INT16:
             scratch = (*scratch, 8 * bias.elements)
     return KernelMemory((target.pick((76, 76, 88)),), channel_tables(graph, op), scratch)
