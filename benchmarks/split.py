@@ -21,6 +21,7 @@ from mcuprof.planning.orchestrate import refuse
 from mcuprof.planning.rewriting import rewritten
 from mcuprof.planning.split_orchestrate import prove_split
 from mcuprof.planning.splitting import Point, Splitter, front_points, written
+from mcuprof.progress import silent
 from mcuprof.rewrites import remove_unused, simplify
 from tests.corpus import MODELS, models
 
@@ -81,7 +82,7 @@ def _row(name: str, graph: Graph, data: bytes) -> Row:
     start = time.process_time()
     base = simplify(graph)
     base, base_data = (graph, data) if base is graph else rewritten(base)
-    splitter = Splitter(base, FIRMWARE, WISHES, lambda message: None, total_macs(graph))
+    splitter = Splitter(base, FIRMWARE, WISHES, silent, total_macs(graph))
     front = front_points(splitter)
     seconds = time.process_time() - start
     plan = min(planned(candidates(graph, data, FIRMWARE, WISHES)).arena.arena_bytes, today)
@@ -95,9 +96,7 @@ def _row(name: str, graph: Graph, data: bytes) -> Row:
     judged = []
     judging = best if given < LARGE else best[1:2]
     for point in dict.fromkeys(point for point in judging if point is not None):
-        steps = prove_split(
-            (graph, data), (base, base_data), point, written(point), FIRMWARE, lambda message: None, inputs
-        )
+        steps = prove_split((graph, data), (base, base_data), point, written(point), FIRMWARE, silent, inputs)
         judged.append(all(step.executed for step in steps if "executed by" in step.text or "not executed" in step.text))
     verdict = "–" if not judged else f"equal, {inputs} inputs" if all(judged) else "NOT EXECUTED"
     return Row(name, today, plan, *best, seconds, verdict)

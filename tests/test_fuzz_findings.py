@@ -23,6 +23,8 @@ from mcuprof.readers import read
 from mcuprof.readers.extent import check_execution
 from mcuprof.runner.program import prepare
 from mcuprof.runtimes.tflm.lifetimes import with_plan
+from tests.readers.onnx_build import build, node
+from tests.readers.onnx_build import read as read_onnx
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "digits_int8.tflite"
 
@@ -141,3 +143,24 @@ def test_leads_and_taps_against_counting() -> None:
         first, end = taps_inside(size, count, kernel, stride, dilation, padding)
         taps = np.arange(kernel)
         assert (((taps >= first[:, None]) & (taps < end[:, None])) == inside).all()
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "INT8"])
+def test_padding_of_small_integers_in_onnx(kind: str) -> None:
+    """A pad value is stored in the type of what is padded: ended in exit code 4 for 4-bit types."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    types = onnx.TensorProto
+    nodes = [
+        node("QuantizeLinear", "x s z", "q"),
+        node("DequantizeLinear", "q s z", "d"),
+        node("Pad", "d p v", "e"),
+        node("QuantizeLinear", "e s z", "r"),
+        node("DequantizeLinear", "r s z", "y"),
+    ]
+    constants = {"s": np.float32(0.5), "p": np.array([0, 1, 0, 1]), "v": np.float32(100)}
+    made = onnx.ModelProto.FromString(build(nodes, {"x": (types.FLOAT, [1, 4])}, ["y"], constants))
+    made.graph.initializer.append(onnx.helper.make_tensor("z", types.DataType.Value(kind), [], [2]))
+    graph = read_onnx(made.SerializeToString())
+    (pad,) = (op for op in graph.ops if op.kind == "PADV2")
+    value = graph.tensors[pad.inputs[2]]
+    assert value.dtype is DType[kind] and value.array().tolist() == {"INT4": 7, "UINT4": 15, "INT8": 127}[kind]

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mcuprof"
 FLOORS = {
     "errors": -1,
     "units": 0,
+    "progress": -1,
     "limits": 1,
     "graph": 0,
     "document": 0,

@@ -116,6 +116,7 @@ class _Planner:
         self.scratch = arena.scratch(len(graph.ops))
         self.sharing = runtime.sharing(kernels, core)
         self.time_limit, self.io = options.time_limit, options.io
+        self._arenas: dict[tuple[tuple[int, ...], tuple[int | None, ...]], tuple[Graph, Arena]] = {}
 
     def planned(self, order: str, in_place: str, detail: bool) -> Memory:
         """What the runtime uses when the model carries the best plan of this order and strategy."""
@@ -168,8 +169,11 @@ class _Planner:
 
     def _obeyed(self, plan: MemoryPlan) -> tuple[Graph, Arena]:
         """The runtime's own arena for a model that carries `plan`: it places scratch around it by itself."""
-        written = self.runtime.with_plan(self.graph, plan.order, plan.offsets)
-        return written, self.runtime.arena(written, library=self.kernels, core=self.core)
+        key = plan.order, plan.offsets
+        if key not in self._arenas:
+            written = self.runtime.with_plan(self.graph, *key)
+            self._arenas[key] = written, self.runtime.arena(written, library=self.kernels, core=self.core)
+        return self._arenas[key]
 
     def _check_subgraphs(self) -> None:
         if self.graph.subgraphs:

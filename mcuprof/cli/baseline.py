@@ -36,6 +36,7 @@ from mcuprof.cli.pipeline import (
 )
 from mcuprof.document import Report, Result
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, UsageError
+from mcuprof.progress import silent
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import INDENT
 from mcuprof.units import format_bytes, format_ms
@@ -68,7 +69,7 @@ def run(arguments: list[str]) -> int:
         return _prune(options, requests, path, old)
     # The ratchet is this command's only matter: budgets and the device's capacity are those of `check`.
     plain = [replace(request, baseline=None) for request in requests]
-    say = output.tell if options.verbose else lambda message: None
+    say = output.tell if options.verbose else silent
     outcome = evaluate(plain, False, output.complain, say, open_cache(options.no_cache))
     if options.action == "update":
         if outcome.exit_code > EXIT_FAILED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def run(arguments: list[str]) -> int:
     if len(request.devices) > 1:
         raise UsageError("diff compares on one device: name one -d")
     spare_inputs(options.output, [request])
-    spare_models(options.output, [name.partition(":")[2] for name in request.models])  # what GITREV:PATH is now
+    if options.output is not None:
+        spare_models(options.output, [_today(name) for name in request.models])
     (name,) = request.devices
     device = None if name is None else load_target(name, request.clock_hz)
     from mcuprof.budgets.diff import diff
@@ -85,15 +87,36 @@ def _analyzed(name: str, device: Device | None, request: Request) -> tuple[Graph
 @contextmanager
 def _file(name: str) -> Iterator[Path]:
     """`name` itself where there is such a file; else what git has under it, as a file that is gone afterwards."""
-    revision, colon, path = name.partition(":")
-    if Path(name).exists() or not colon or len(revision) == 1:  # one letter: a drive of Windows
+    if _is_file(name):
         yield Path(name)
         return
+    revision, _, path = name.partition(":")
     data = _git_show(name, revision, path)
     with tempfile.TemporaryDirectory(prefix="mcuprof-") as folder:
         copy = Path(folder) / (PurePosixPath(path).name or "model")
         copy.write_bytes(data)
         yield copy
+
+
+def _is_file(name: str) -> bool:
+    """Whether this is no GITREV:PATH: there is such a file, or what stands before the colon is a drive of Windows."""
+    revision, colon, _ = name.partition(":")
+    return Path(name).exists() or not colon or len(revision) == 1
+
+
+def _today(name: str) -> str:
+    """The file that `name` is; of GITREV:PATH what lies in the working tree under that path."""
+    path = name.partition(":")[2]
+    if _is_file(name):
+        return name
+    if path.startswith(("./", "../")):
+        return path
+    command = ["git", "rev-parse", "--show-toplevel"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        return path  # no repository: git will say so
+    return str(Path(os.fsdecode(done.stdout.rstrip(b"\r\n"))) / path)
 
 
 def _git_show(name: str, revision: str, path: str) -> bytes:

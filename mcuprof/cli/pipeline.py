@@ -22,13 +22,13 @@ from mcuprof.cli.options import Request
 from mcuprof.document import Finding, Report, Result, Tool, Verdict
 from mcuprof.errors import EXIT_FAILED, EXIT_FITS, McuprofError, UsageError
 from mcuprof.limits import DEFAULT, ReadLimits
+from mcuprof.progress import Say, silent
 from mcuprof.report.pieces import judged
 
 if TYPE_CHECKING:
     from mcuprof.graph import Graph
     from mcuprof.hardware import Device
 
-Say = Callable[[str], None]
 MAX_GRAPHS = 8
 
 
@@ -53,7 +53,7 @@ def conclude(options: argparse.Namespace, requests: Sequence[Request], detail: b
     `amend` adds to results what only was asked for; where it cannot, they are published as they are.
     """
     spare_inputs(options.output, requests)
-    say = output.tell if options.verbose else _nothing
+    say = output.tell if options.verbose else silent
     outcome = evaluate(requests, detail, output.complain, say, open_cache(options.no_cache))
     if amend is not None:
         outcome = _amended(outcome, amend)
@@ -107,10 +107,6 @@ def spare(target: str | None, inputs: Iterable[str | Path], what: str) -> None:
 
         if any(same_file(target, name) for name in inputs):
             raise UsageError(f"-o {target} is {what} itself")
-
-
-def _nothing(message: str) -> None:
-    """Without -v nobody is told."""
 
 
 def open_cache(disabled: bool) -> Cache | None:

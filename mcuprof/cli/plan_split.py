@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcuprof.cli import output
 from mcuprof.errors import McuprofError, UsageError
+from mcuprof.progress import Say, silent
 from mcuprof.report.page import Line, Page, Piece, line
 from mcuprof.report.pieces import head, prose
 from mcuprof.report.split_front import front_lines, regions_text
@@ -50,12 +51,12 @@ def limits_of(options: argparse.Namespace) -> Limits | None:
     return Limits(None if options.max_ram is None else parse_size(options.max_ram), work)
 
 
-def progress(model: str, verbose: bool) -> Callable[[str], None]:
+def progress(model: str, verbose: bool) -> Say:
     """Where progress goes: lines for those who asked, one line over and over on a terminal, else nowhere."""
     if verbose:
         return lambda message: output.tell(f"{model}: {message}")
     if sys.stderr is None or not sys.stderr.isatty():
-        return lambda message: None
+        return silent
     return lambda message: output.tell_again(f"{message:<60.60}", last=not message)
 
 

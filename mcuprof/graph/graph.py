@@ -72,14 +72,18 @@ class Tensor:
         return self.data is not None
 
     def array(self) -> np.ndarray:
-        """The constant's content as an array of `shape`; int4 and int2 unpacked to int8.
+        """The constant's content as an array of `shape`; int4 and int2 unpacked to int8, bfloat16 widened to float32.
 
-        Raises ValueError when there is no content, it is shorter than the shape, or its type is not of numbers.
+        `pack` is the way back. Raises ValueError when there is no content, it is shorter than the shape, or its type is
+        not of numbers.
         """
         if self.data is None:
             raise ValueError(f"tensor {self.name!r} has no constant content")
         if self.dtype in (DType.INT4, DType.UINT4, DType.INT2):
             return _unpack(np.frombuffer(self.data, np.uint8), self.dtype, self.elements).reshape(self.shape)
+        if self.dtype is DType.BFLOAT16:
+            high = np.frombuffer(self.data, "<u2", count=self.elements)
+            return (high.astype(np.uint32) << 16).view(np.float32).reshape(self.shape)
         try:
             dtype = np.dtype(self.dtype.value).newbyteorder("<")
         except TypeError:
@@ -205,6 +209,28 @@ class Graph:
                 if tensor != ABSENT:
                     found.setdefault(tensor, []).append(index)
         return {tensor: tuple(indices) for tensor, indices in found.items()}
+
+
+def pack(array: np.ndarray, dtype: DType) -> bytes:
+    """The content of a constant of type `dtype` with these values: what `Tensor.array` makes them from.
+
+    Float values become bfloat16 by rounding to nearest, ties to even. Raises ValueError for a type not of numbers.
+    """
+    if dtype in (DType.INT4, DType.UINT4, DType.INT2):
+        per_byte = 8 // dtype.bits
+        flat = array.reshape(-1).astype(np.uint8) & ((1 << dtype.bits) - 1)
+        flat = np.concatenate([flat, np.zeros(-len(flat) % per_byte, np.uint8)]).reshape(-1, per_byte)
+        shifted: np.ndarray = np.bitwise_or.reduce(flat << (np.arange(per_byte, dtype=np.uint8) * dtype.bits), axis=1)
+        return shifted.astype(np.uint8).tobytes()
+    if dtype is DType.BFLOAT16:
+        wide = np.ascontiguousarray(array, np.float32)
+        bits = wide.view(np.uint32).astype(np.uint64)
+        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+        return np.where(np.isnan(wide), bits >> 16 | 0x40, rounded).astype("<u2").tobytes()
+    try:
+        return np.ascontiguousarray(array, np.dtype(dtype.value).newbyteorder("<")).tobytes()
+    except TypeError:
+        raise ValueError(f"{dtype.value} is no type of numbers") from None
 
 
 def _unpack(packed: np.ndarray, dtype: DType, elements: int) -> np.ndarray:

@@ -7,14 +7,15 @@ exhaustive on a large graph) it takes on the search's word; `check_bound.py` say
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mcuprof.graph import Graph
 from mcuprof.memory.check_bound import Keeping, bound_errors, footprints
-from mcuprof.memory.facts import Facts
+from mcuprof.memory.contents import Contents
+from mcuprof.memory.facts import Facts, GraphFacts
 from mcuprof.memory.plan import MemoryPlan
 from mcuprof.memory.replay import replay
 
@@ -30,8 +31,7 @@ class Violation:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(NamedTuple):
     """Bytes in use from position `first` to `last`: a tensor's, or an operator's scratch (`tensor` is −1)."""
 
     tensor: int
@@ -49,20 +49,45 @@ def check(
 
     `sharing` and `scratch` are what the plan was made with.
     """
-    facts = Facts(graph, plan, sharing, scratch or [()] * len(graph.ops))
-    if found := list(_order(facts)):
+    return Checker(graph, sharing=sharing, scratch=scratch).check(plan)
+
+
+class Checker:
+    """Checks plans of one graph; what they have in common is derived once."""
+
+    def __init__(self, graph: Graph, *, sharing: Sharing, scratch: Sequence[Sequence[int]] | None = None) -> None:
+        self._known = GraphFacts(graph, sharing, scratch or [()] * len(graph.ops))
+        self._contents: list[Contents] = []
+
+    def check(self, plan: MemoryPlan) -> list[Violation]:
+        """As the function `check`."""
+        facts = Facts(self._known, plan)
+        return list(_order(facts)) or _claims(facts, self._held)
+
+    def _held(self, facts: Facts) -> Contents:
+        """What the plan's bytes hold: the same as for another plan with the same views, whatever order and offsets."""
+        found = next((contents for contents in self._contents if contents.fit(facts)), None)
+        if found is None:
+            found = Contents(facts)
+            self._contents.append(found)
         return found
+
+
+def _claims(facts: Facts, held: Callable[[Facts], Contents]) -> list[Violation]:
+    """All that is wrong with a plan in a runnable order."""
+    plan = facts.plan
     if found := [*_lifetimes(facts), *_offsets(facts), *_scratch(facts)]:
         return found
-    lost = list(replay(facts)) if plan.views else []
-    found = [Violation("overlap", message) for message in lost] if plan.views else list(_overlaps(facts))
-    blocks = [block for block in _blocks(facts) if block.tensor not in plan.views]
-    reach = max((block.offset + facts.padded(block.nbytes) for block in blocks), default=0)
+    contents, blocks = held(facts), list(_blocks(facts))
+    lost = replay(facts, contents) if plan.views else ()
+    found = [Violation("overlap", message) for message in lost] if plan.views else list(_overlaps(facts, blocks))
+    ends = [block.offset + facts.padded(block.nbytes) for block in blocks if block.tensor not in plan.views]
+    reach = max(ends, default=0)
     if plan.arena_bytes != reach:
         found.append(
             Violation("offset", f"the arena is given as {plan.arena_bytes} bytes, the blocks reach to {reach}")
         )
-    keeping = Keeping(facts)
+    keeping = Keeping(facts, contents)
     if list(plan.footprints) != footprints(keeping):
         found.append(Violation("bound", "the footprints are not those of the order"))
     return found + [Violation("bound", message) for message in bound_errors(keeping)]
@@ -130,9 +155,9 @@ def _blocks(facts: Facts) -> Iterator[_Block]:
             yield _Block(-1, f"scratch of operator {number}", offset, size, at, at)
 
 
-def _overlaps(facts: Facts) -> Iterator[Violation]:
+def _overlaps(facts: Facts, given: list[_Block]) -> Iterator[Violation]:
     """Blocks in use at one position must be disjoint, views, or an output on a dying input as the rules allow."""
-    blocks = sorted(_blocks(facts), key=lambda item: item.first)
+    blocks = sorted(given, key=lambda item: item.first)
     # Blocks in use, as numbers: those that end first, and by bits of their size ascending by offset. A block meets only
     # what begins within its bytes, or below them by less than so many bits count.
     ending: list[tuple[int, int]] = []

@@ -67,17 +67,10 @@ def _by_peaks(facts: Facts) -> bool:
 class Keeping:
     """Which bytes must be kept when, by sets of operators done."""
 
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.contents = Contents(facts)
-        self.families = self.contents.families
+    def __init__(self, facts: Facts, contents: Contents) -> None:
+        self.facts, self.contents = facts, contents
+        self.families, self.read_by, self.rooted = contents.families, contents.read_by, contents.rooted
         self.loaded = sum(family.size for family in self.families if family.writer < 0)
-        self.read_by: dict[int, list[Family]] = {}
-        self.rooted: dict[int, list[Family]] = {}
-        for family in self.families:
-            self.rooted.setdefault(family.root, []).append(family)
-            for reader in family.readers:
-                self.read_by.setdefault(reader, []).append(family)
 
     def footprint(self, done: Set[int], number: int) -> int:
         """Least bytes in use while operator `number` runs after `done`."""

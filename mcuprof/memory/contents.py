@@ -35,7 +35,9 @@ class Family:
 
 
 class Contents:
-    """The numbers of each tensor's bytes as `runs`, those of them that are `new` with it, and the `families`."""
+    """The numbers of each tensor's bytes as `runs`, those of them that are `new` with it, and the `families`,
+    also by the operators that read them and by the tensors they are rooted in.
+    """
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
@@ -51,6 +53,18 @@ class Contents:
                 if tensor in facts.views:
                     self.runs[tensor] = self._written(op, output, tensor)
         self.families = self._families()
+        self.read_by: dict[int, list[Family]] = {}
+        self.rooted: dict[int, list[Family]] = {}
+        for family in self.families:
+            self.rooted.setdefault(family.root, []).append(family)
+            for reader in family.readers:
+                self.read_by.setdefault(reader, []).append(family)
+
+    def fit(self, facts: Facts) -> bool:
+        """Whether these are what the bytes of that plan hold: its order and offsets change nothing."""
+        plan, mine = facts.plan, self.facts.plan
+        same = (plan.io, plan.alignment, plan.views) == (mine.io, mine.alignment, mine.views)
+        return same and facts.graph is self.facts.graph and facts.leads == self.facts.leads
 
     def kept(self, op: Op, position: int) -> Copy | None:
         """What `op` copies from this input onto itself; None when it really moves or computes."""
@@ -76,9 +90,6 @@ class Contents:
     def _starts(self) -> dict[int, tuple[int, int]]:
         """Tensor → the one that its views, or being the same bytes, lead to, and where it begins in that."""
         found = {}
-        views = {id(family): family for family in self.facts.views.values()}.values()
-        lead = {min(family): family for family in views}
-        first = {tensor: root for root, family in lead.items() for tensor in family}
         for tensor in self.facts.tensors:
             root, start = tensor, 0
             for _ in self.facts.tensors:
@@ -87,7 +98,7 @@ class Contents:
                     root, start = view.parent, start + view.offset
                 else:
                     break
-            found[tensor] = first.get(root, root), start
+            found[tensor] = self.facts.leads.get(root, root), start
         return found
 
     def _fresh(self, tensor: int, start: int, count: int) -> Run:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from mcuprof.errors import McuprofError, UsageError
 from mcuprof.graph import Graph
-from mcuprof.memory.check import check
+from mcuprof.memory.check import Checker
 from mcuprof.memory.effort import Budget, Limit
 from mcuprof.memory.liveness import footprints
 from mcuprof.memory.plan import MemoryPlan
@@ -81,25 +82,36 @@ class _Planner:
     ) -> None:
         self._graph, self._views = graph, views
         self._alignment, self._scratch, self._io, self._sharing = alignment, scratch, io, sharing
+        self._problems: dict[str, Problem] = {}
         self._solved: dict[tuple[Problem, str], Solution] = {}
+        self._plans: dict[int, MemoryPlan] = {}  # of solutions
+        self._checker = Checker(graph, sharing=sharing, scratch=scratch)
 
     def plan(self, order: Schedule, strategy: str, budget: Budget) -> MemoryPlan:
         """As the function `plan`."""
         if order not in ("as-is", "optimal"):
             raise UsageError(f"no order {order!r}: choose as-is or optimal")
-        problem = build_problem(
-            self._graph,
-            strategy,
-            sharing=self._sharing,
-            alignment=self._alignment,
-            scratch=self._scratch,
-            io=self._io,
-            views=self._views,
-        )
-        found = self._translate(problem, self._solve(problem, order, budget), order, strategy)
-        if wrong := check(self._graph, found, sharing=self._sharing, scratch=self._scratch):
+        problem = self._problem(strategy)
+        solution = self._solve(problem, order, budget)
+        if id(solution) not in self._plans:
+            self._plans[id(solution)] = self._translate(problem, solution, order, strategy)
+        found = replace(self._plans[id(solution)], strategy=strategy)
+        if wrong := self._checker.check(found):
             raise McuprofError(f"defect: the checker rejects the {order} plan for {strategy}: {wrong[0].message}")
         return found
+
+    def _problem(self, strategy: str) -> Problem:
+        if strategy not in self._problems:
+            self._problems[strategy] = build_problem(
+                self._graph,
+                strategy,
+                sharing=self._sharing,
+                alignment=self._alignment,
+                scratch=self._scratch,
+                io=self._io,
+                views=self._views,
+            )
+        return self._problems[strategy]
 
     def _solve(self, problem: Problem, order: Schedule, budget: Budget) -> Solution:
         if (problem, order) not in self._solved:

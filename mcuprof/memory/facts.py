@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mcuprof.graph import ABSENT, Graph
@@ -10,10 +10,83 @@ from mcuprof.memory.plan import MemoryPlan
 from mcuprof.ops.sharing import Share
 
 if TYPE_CHECKING:
-    from mcuprof.memory.problem import Sharing
+    from mcuprof.memory.problem import Io, Sharing
 
 # Operators that may reach state which no tensor of theirs names: their order among themselves is part of the program.
 _STATE_BY_HANDLE = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE", "IF", "WHILE"}
+
+
+class GraphFacts:
+    """What a graph says whatever the plan: who writes and reads a tensor, who is a view of whom under a strategy.
+
+    `asked` are the scratch sizes per operator. One of these serves all plans of a graph.
+    """
+
+    def __init__(self, graph: Graph, sharing: Sharing, asked: Sequence[Sequence[int]]) -> None:
+        self.graph, self.sharing, self.asked = graph, sharing, asked
+        self.leaving = set(graph.outputs)
+        self.writer = {tensor: number for number, op in enumerate(graph.ops) for tensor in op.outputs}
+        self.readers: dict[int, set[int]] = {}
+        for number, op in enumerate(graph.ops):
+            for tensor in op.inputs:
+                self.readers.setdefault(tensor, set()).add(number)
+        self.positions: dict[int, dict[int, list[int]]] = {}
+        self.before = list(self._before())
+        self._views: dict[tuple[Io, str], dict[int, set[int]]] = {}
+        self._leads: dict[tuple[Io, str], dict[int, int]] = {}
+
+    def views(self, io: Io, strategy: str) -> dict[int, set[int]]:
+        """Tensor → all tensors that are the same bytes by definition, itself included (one set object per family).
+
+        Of all tensors that need bytes in the arena, ascending.
+        """
+        if (io, strategy) in self._views:
+            return self._views[io, strategy]
+        graph = self.graph
+        outside = {*graph.inputs, *graph.outputs} if io == "outside" else set()
+        used = {tensor for op in graph.ops for tensor in (*op.inputs, *op.outputs)}
+        appearing = {*graph.inputs, *graph.outputs, *used} - outside - {ABSENT}
+        found = {tensor: {tensor} for tensor in sorted(appearing) if self._needs_bytes(tensor)}
+        for op in graph.ops:
+            for position, source in enumerate(op.inputs):
+                for output, target in enumerate(op.outputs):
+                    if source not in found or target not in found:
+                        continue
+                    share = self.sharing(graph, op, strategy, position, output)
+                    if share is not None and share.mode == "view" and found[source] is not found[target]:
+                        found[source] |= found[target]
+                        found.update(dict.fromkeys(found[target], found[source]))
+        self._views[io, strategy] = found
+        return found
+
+    def leads(self, io: Io, strategy: str) -> dict[int, int]:
+        """Tensor → the first of those that are the same bytes."""
+        if (io, strategy) not in self._leads:
+            views = self.views(io, strategy)
+            first = {number: min(family) for number, family in {id(f): f for f in views.values()}.items()}
+            self._leads[io, strategy] = {tensor: first[id(family)] for tensor, family in views.items()}
+        return self._leads[io, strategy]
+
+    def _needs_bytes(self, tensor: int) -> bool:
+        found = self.graph.tensors[tensor]
+        return found.nbytes > 0 and not found.variable and not found.is_constant
+
+    def _before(self) -> Iterator[set[int]]:
+        """Per operator those that must run first: producers of its inputs, and the last elder that touches its state.
+
+        Elders before that one follow from it, as it has elders of its own.
+        """
+        touched: dict[int, int] = {}  # by state, ABSENT for all that is reached by handles
+        for number, op in enumerate(self.graph.ops):
+            found = {self.writer[tensor] for tensor in op.inputs if tensor in self.writer}
+            state = {t for t in op.inputs if t != ABSENT and self.graph.tensors[t].variable}
+            if op.kind in _STATE_BY_HANDLE:
+                state.add(ABSENT)
+            for item in state:
+                if item in touched:
+                    found.add(touched[item])
+                touched[item] = number
+            yield found
 
 
 class Facts:
@@ -22,39 +95,16 @@ class Facts:
     `asked` are the scratch sizes per operator. Positions count operators in the plan's order, −1 is the caller.
     """
 
-    def __init__(self, graph: Graph, plan: MemoryPlan, sharing: Sharing, asked: Sequence[Sequence[int]]) -> None:
-        self.graph, self.plan, self.sharing, self.asked = graph, plan, sharing, asked
+    def __init__(self, known: GraphFacts, plan: MemoryPlan) -> None:
+        self.graph, self.sharing, self.asked, self.plan = known.graph, known.sharing, known.asked, plan
+        self.leaving, self.writer, self.readers = known.leaving, known.writer, known.readers
+        self.views = known.views(plan.io, plan.strategy)
+        self.leads = known.leads(plan.io, plan.strategy)
+        self.tensors = list(self.views)
         self.position = {op: number for number, op in enumerate(plan.order)}
-        self.leaving = set(graph.outputs)
-        outside = {*graph.inputs, *graph.outputs} if plan.io == "outside" else set()
-        used = {tensor for op in graph.ops for tensor in (*op.inputs, *op.outputs)}
-        appearing = {*graph.inputs, *graph.outputs, *used} - outside - {ABSENT}
-        self.tensors = sorted(tensor for tensor in appearing if self._needs_bytes(tensor))
-        self.writer = {tensor: number for number, op in enumerate(graph.ops) for tensor in op.outputs}
-        self.readers: dict[int, set[int]] = {}
-        for number, op in enumerate(graph.ops):
-            for tensor in op.inputs:
-                self.readers.setdefault(tensor, set()).add(number)
-        self._positions: dict[int, dict[int, list[int]]] = {}
-        self.views = self._views()
-
-    def _needs_bytes(self, tensor: int) -> bool:
-        found = self.graph.tensors[tensor]
-        return found.nbytes > 0 and not found.variable and not found.is_constant
-
-    def _views(self) -> dict[int, set[int]]:
-        """Tensor → all tensors that are the same bytes by definition, itself included (one set object per family)."""
-        found = {tensor: {tensor} for tensor in self.tensors}
-        for op in self.graph.ops:
-            for position, source in enumerate(op.inputs):
-                for output, target in enumerate(op.outputs):
-                    if source not in found or target not in found:
-                        continue
-                    share = self.sharing(self.graph, op, self.plan.strategy, position, output)
-                    if share is not None and share.mode == "view" and found[source] is not found[target]:
-                        found[source] |= found[target]
-                        found.update(dict.fromkeys(found[target], found[source]))
-        return found
+        self._positions = known.positions
+        self._before = known.before
+        self._lifetimes: dict[int, tuple[int, int]] = {}
 
     def padded(self, count: int) -> int:
         """`count` rounded up to the plan's alignment."""
@@ -62,10 +112,16 @@ class Facts:
 
     def lifetime(self, tensor: int) -> tuple[int, int]:
         """First and last position at which `tensor` holds its bytes, inclusive."""
-        first = self.position[self.writer[tensor]] if tensor in self.writer else -1
-        if tensor in self.leaving:
-            return first, len(self.graph.ops) - 1
-        return first, max([first, *(self.position[reader] for reader in self.readers.get(tensor, ()))])
+        found = self._lifetimes.get(tensor)
+        if found is None:
+            first = last = self.position[self.writer[tensor]] if tensor in self.writer else -1
+            if tensor in self.leaving:
+                last = len(self.graph.ops) - 1
+            else:
+                for reader in self.readers.get(tensor, ()):
+                    last = max(last, self.position[reader])
+            found = self._lifetimes[tensor] = first, last
+        return found
 
     def family_readers(self, tensor: int) -> set[int]:
         """Operators that read `tensor` or any view of it."""
@@ -106,13 +162,5 @@ class Facts:
         return sorted(position for tensor in tensors for position in known.get(tensor, ()))
 
     def before(self, number: int) -> set[int]:
-        """Operators that must run before operator `number`: producers of its inputs, elders that touch its state."""
-        op = self.graph.ops[number]
-        found = {self.writer[tensor] for tensor in op.inputs if tensor in self.writer}
-        state = {t for t in op.inputs if t != ABSENT and self.graph.tensors[t].variable}
-        if state or op.kind in _STATE_BY_HANDLE:
-            for other, elder in enumerate(self.graph.ops[:number]):
-                handles = op.kind in _STATE_BY_HANDLE and elder.kind in _STATE_BY_HANDLE
-                if handles or not state.isdisjoint(elder.inputs):
-                    found.add(other)
-        return found
+        """Operators that must run before operator `number`, as far as others of these do not ask for them already."""
+        return self._before[number]

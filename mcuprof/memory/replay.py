@@ -21,9 +21,8 @@ _SCRATCH = -2
 Span = tuple[int, int]
 
 
-def replay(facts: Facts) -> Iterator[str]:
+def replay(facts: Facts, contents: Contents) -> Iterator[str]:
     """What goes wrong, one sentence each, in the order of the plan. Every tensor has an offset."""
-    contents = Contents(facts)
     arena = np.full(max((span[1] for span in _spans(facts)), default=0), _NOTHING, np.int64)
     for tensor in contents.new:
         if tensor not in facts.writer:

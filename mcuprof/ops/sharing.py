@@ -43,6 +43,9 @@ class Share:
     scratch: int = 0
 
 
+VIEW = Share("view")
+
+
 def share(graph: Graph, op: Op, strategy: str, input_position: int, output_position: int = 0) -> Share | None:
     """What output `output_position` may share with input `input_position` of `op`; None when they must be disjoint.
 
@@ -51,16 +54,17 @@ def share(graph: Graph, op: Op, strategy: str, input_position: int, output_posit
     if strategy == "none" or output_position != 0 or graph.tensor(op, input_position) is None:
         return None
     source, target = graph.input(op, input_position), graph.output(op)
-    if source.dtype.bits % 8 or target.dtype.bits % 8 or not source.nbytes or not target.nbytes:
+    has, needs = source.nbytes, target.nbytes
+    if source.dtype.bits % 8 or target.dtype.bits % 8 or not has or not needs:
         return None
     if op.kind in VIEWS:
-        return Share("view") if input_position == 0 and source.nbytes == target.nbytes else None
+        return VIEW if input_position == 0 and has == needs else None
     if strategy == "overlap":
         rule = REFERENCE.get(op.kind)
         distance = rule(graph, op, input_position) if rule else None
         return None if distance is None else Share("below", max(0, distance))
     if strategy in ("elementwise", "depthwise") and op.kind in ELEMENTWISE:
-        return Share("exact") if _same_elements(source, target) and source.nbytes == target.nbytes else None
+        return Share("exact") if _same_elements(source, target) and has == needs else None
     if strategy == "depthwise" and op.kind == "DEPTHWISE_CONV_2D" and input_position == 0:
         return _channel_by_channel(graph, op)
     return None

@@ -19,7 +19,8 @@ from mcuprof.graph import ABSENT, Graph
 from mcuprof.memory.problem import STATEFUL
 from mcuprof.ops import keeps_state, total_macs
 from mcuprof.ops.kernel import Array
-from mcuprof.planning.proof import Say, Step
+from mcuprof.planning.proof import Step
+from mcuprof.progress import Say
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.isolation import Isolated
 from mcuprof.runtimes import tflm

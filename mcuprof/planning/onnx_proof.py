@@ -12,8 +12,9 @@ from mcuprof.errors import ModelError, PlanError, UsageError
 from mcuprof.graph import Graph
 from mcuprof.ops.kernel import Array
 from mcuprof.ops.narrowing import Kept
-from mcuprof.planning.proof import Say, Step
+from mcuprof.planning.proof import Step
 from mcuprof.planning.pruning import survivors
+from mcuprof.progress import Say
 from mcuprof.readers import read
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.oracles import open_oracle

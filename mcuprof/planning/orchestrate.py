@@ -12,7 +12,8 @@ from mcuprof.ops.soundness import NPU, defects
 from mcuprof.ops.traversal import reference_walk
 from mcuprof.planning.choice import Candidate, Firmware, Wishes, best, candidates
 from mcuprof.planning.interpreter import INPUTS, interpreted
-from mcuprof.planning.proof import Say, Step, checked, executed, read_back, silent
+from mcuprof.planning.proof import Step, checked, executed, read_back
+from mcuprof.progress import Say, silent
 from mcuprof.runtimes import Arena
 from mcuprof.runtimes.tflm.overlap import rules, walk
 from mcuprof.runtimes.tflm.support import refusal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcuprof.errors import PlanError
@@ -10,6 +9,7 @@ from mcuprof.graph import Graph, Op, Tensor
 from mcuprof.memory import MemoryPlan, Sharing, check
 from mcuprof.ops.traversal import Walk
 from mcuprof.planning.choice import Candidate
+from mcuprof.progress import Say
 from mcuprof.runner.arena import Arena
 from mcuprof.runner.compare import Comparison
 from mcuprof.runner.inputs import random_inputs
@@ -18,8 +18,6 @@ from mcuprof.writers.tflite import strip
 
 RUNNER_INPUTS = 3
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -27,10 +25,6 @@ class Step:
 
     text: str
     executed: bool = False
-
-
-def silent(message: str) -> None:
-    """The `Say` that tells nobody."""
 
 
 def checked(graph: Graph, plan: MemoryPlan, sharing: Sharing, scratch: list[list[int]]) -> Step:

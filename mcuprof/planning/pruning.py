@@ -14,8 +14,9 @@ from mcuprof.graph import Graph
 from mcuprof.planning.choice import Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
-from mcuprof.planning.proof import RUNNER_INPUTS, Say, Step, silent
+from mcuprof.planning.proof import RUNNER_INPUTS, Step
 from mcuprof.planning.rewriting import loss, rewritten
+from mcuprof.progress import Say, silent
 from mcuprof.rewrites import Summary, prune
 from mcuprof.runner.inputs import random_inputs
 from mcuprof.runner.program import evaluate, prepare

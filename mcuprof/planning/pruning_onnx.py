@@ -11,8 +11,8 @@ from mcuprof.graph import Graph
 from mcuprof.ops.floating import is_float_island
 from mcuprof.ops.narrowing import channel_axis
 from mcuprof.planning.onnx_proof import alike
-from mcuprof.planning.proof import Say, silent
 from mcuprof.planning.pruning import Pruned
+from mcuprof.progress import Say, silent
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.readers.onnx.load import parse
 from mcuprof.rewrites import compared

@@ -15,9 +15,10 @@ from mcuprof.memory import Limit, MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
 from mcuprof.planning.onnx_proof import alike
-from mcuprof.planning.proof import Say, Step, checked, silent
+from mcuprof.planning.proof import Step, checked
 from mcuprof.planning.split_orchestrate import Limits, chosen
 from mcuprof.planning.splitting import Point, Splitter, front_points
+from mcuprof.progress import Say, silent
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.readers.onnx.load import parse
 from mcuprof.rewrites.split import Choice, Option, Outline, Tariff, prove, split

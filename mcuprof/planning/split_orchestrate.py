@@ -11,9 +11,10 @@ from mcuprof.ops import total_macs
 from mcuprof.planning.choice import Candidate, Firmware, Wishes
 from mcuprof.planning.interpreter import INPUTS, interpreted
 from mcuprof.planning.orchestrate import Planned, plan_tflite, refuse
-from mcuprof.planning.proof import Say, Step, checked, executed, read_back, silent
+from mcuprof.planning.proof import Step, checked, executed, read_back
 from mcuprof.planning.rewriting import loss, rewritten
 from mcuprof.planning.splitting import Point, Splitter, front_points, resolver_additions, written
+from mcuprof.progress import Say, silent
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.rewrites import simplify
 from mcuprof.rewrites.split import prove

@@ -14,7 +14,7 @@ from mcuprof.graph import Graph
 from mcuprof.memory import Limit, MemoryPlan
 from mcuprof.ops import total_macs
 from mcuprof.planning.choice import ALIGNMENT, Firmware, Wishes
-from mcuprof.planning.proof import Say
+from mcuprof.progress import Say
 from mcuprof.rewrites.split import (
     FINE,
     Choice,

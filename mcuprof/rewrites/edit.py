@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from mcuprof.graph import Graph, Op, Tensor
+from mcuprof.graph import Graph, Op, Tensor, pack
 from mcuprof.ops.kernel import Array
 
 # Metadata that says something per tensor or operator by position: false as soon as anything moves.
@@ -83,7 +81,6 @@ class Draft:
 
 
 def constant(tensor: Tensor, values: Array) -> Tensor:
-    """The tensor with these contents, in its own type and the shape of `values`. Not for packed types."""
-    dtype = np.dtype(tensor.dtype.value).newbyteorder("<")
-    data = memoryview(np.ascontiguousarray(values, dtype).tobytes())
+    """The tensor with these contents, in its own type and the shape of `values`."""
+    data = memoryview(pack(values, tensor.dtype))
     return replace(tensor, shape=tuple(values.shape), data=data)

@@ -159,8 +159,9 @@ def _no_kernel_needed(inputs: Sequence[Any]) -> tuple[Array, ...]:
 
 def _constant(graph: Graph, index: int) -> Array:
     try:
+        storage(graph.tensors[index].dtype)
         return graph.tensors[index].array()
-    except (TypeError, ValueError) as error:
+    except (NoKernel, TypeError, ValueError) as error:
         raise ModelError(f"constant {graph.tensors[index].name!r} cannot be read: {error}") from error
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,49 @@ def test_what_is_read_is_never_written_over(folder: Path, capsys: pytest.Capture
     assert main(command.split()) == 2
     assert " itself" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
+@needs_git
+@pytest.mark.parametrize(
+    ("old", "target"),
+    [
+        ("HEAD:sub/model.tflite", "model.tflite"),
+        ("HEAD:./model.tflite", "model.tflite"),
+        ("HEAD:../other.tflite", "../other.tflite"),
+        ("HEAD:other.tflite", "../other.tflite"),
+        ("HEAD:sub/model.tflite", "../sub/model.tflite"),
+    ],
+)
+def test_a_model_named_by_revision_is_spared_below_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], old: str, target: str
+) -> None:
+    """GITREV:PATH counts from the repository's root unless it begins with a dot, wherever mcuprof was started."""
+    repository(tmp_path)
+    monkeypatch.chdir(tmp_path / "sub")
+    assert main(["diff", old, "new.tflite", "-f", "json", "-o", target]) == 2
+    assert capsys.readouterr().err == f"mcuprof: error: -o {target} is the model itself\n"
+    assert Path(target).read_bytes() == MODEL.read_bytes()
+
+
+@needs_git
+def test_a_namesake_of_a_model_in_the_root_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository(tmp_path)
+    monkeypatch.chdir(tmp_path / "sub")
+    assert main(["diff", "HEAD:other.tflite", "new.tflite", "-f", "json", "-o", "other.tflite"]) == 0
+    assert Path("other.tflite").read_bytes().startswith(b"{")
+
+
+def repository(root: Path) -> None:
+    """With two models, one in a folder `sub`, where a third one is not known to git."""
+    (root / "sub").mkdir()
+    for name in ("other.tflite", "sub/model.tflite"):
+        (root / name).write_bytes(MODEL.read_bytes())
+    git = ["git", "-C", str(root), "-c", "user.name=u", "-c", "user.email=u@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "models"]):
+        subprocess.run([*git, *command], check=True)
+    (root / "sub" / "new.tflite").write_bytes(MODEL.read_bytes())

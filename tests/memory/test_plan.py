@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
 from mcuprof.errors import ModelError, UsageError
 from mcuprof.graph import Attribute, DType, Graph
-from mcuprof.memory import Schedule, plan, strategies
+from mcuprof.memory import Schedule, check, plan, strategies
 from mcuprof.memory.effort import Limit
+from mcuprof.ops.sharing import share
 from mcuprof.readers import read
 from tests.corpus import model, needs_shared
 from tests.graphs import graph, op, tensor
@@ -117,6 +120,19 @@ def test_operators_on_the_same_state_keep_their_order() -> None:
     ]
     order = plan(graph(tensors, ops, [0], [4]), "optimal").order
     assert [number for number in order if number in (0, 2, 4)] == [0, 2, 4]
+
+
+def test_orders_that_swap_operators_on_one_state_are_rejected() -> None:
+    """Any two of them, neighbours or not, whether they name the state or reach it by a handle."""
+    tensors = [tensor("x", (16,)), tensor("state", (16,), variable=True), *(tensor(f"y{k}", (16,)) for k in range(4))]
+    named = graph(tensors, [op("SVDF", [0, 1], [2 + k]) for k in range(4)], [0], [2, 3, 4, 5])
+    held = graph(tensors, [op("CALL_ONCE", [0], [2 + k]) for k in range(4)], [0], [2, 3, 4, 5])
+    for network in (named, held):
+        right = plan(network)
+        assert not check(network, right, sharing=share)
+        for order in permutations(range(4)):
+            found = check(network, replace(right, order=order), sharing=share)
+            assert any("runs before operator" in each.message for each in found) == (order != (0, 1, 2, 3)), order
 
 
 def test_scratch_counts_while_its_operator_runs() -> None:

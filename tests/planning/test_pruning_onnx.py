@@ -14,6 +14,7 @@ from mcuprof.ops import total_macs
 from mcuprof.ops.narrowing import Narrowing
 from mcuprof.planning.onnx_proof import alike
 from mcuprof.planning.pruning_onnx import prune_onnx
+from mcuprof.progress import silent
 from mcuprof.readers import read
 from mcuprof.readers.onnx import read_onnx
 from mcuprof.readers.onnx.load import parse
@@ -33,10 +34,6 @@ def network(seed: int, *, qdq: bool) -> bytes:
     from tests.rewrites.onnx_dead_networks import dead_network
 
     return dead_network(seed, qdq=qdq)
-
-
-def silent(message: str) -> None:
-    """Nobody listens."""
 
 
 def optimised(data: bytes) -> Any:

@@ -9,6 +9,7 @@ from mcuprof.ops import total_macs
 from mcuprof.planning import Firmware, Wishes
 from mcuprof.planning.split_orchestrate import Limits, split_tflite
 from mcuprof.planning.splitting import Splitter, front_points
+from mcuprof.progress import silent
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.rewrites import simplify
 from tests.corpus import model, needs_shared
@@ -20,7 +21,7 @@ WISHES = Wishes("as-is", "none")
 def splitter(name: str) -> Splitter:
     """For the model as `plan --split` simplifies it: the published figures started from all channels."""
     graph = read_tflite(model(name).path.read_bytes(), {})
-    return Splitter(simplify(graph), FIRMWARE, WISHES, lambda message: None, total_macs(graph))
+    return Splitter(simplify(graph), FIRMWARE, WISHES, silent, total_macs(graph))
 
 
 @needs_shared

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
+from mcuprof.graph import DType
 from tests.readers.onnx_build import build, node, read
 
 A = np.arange(24, dtype=np.int64).reshape(2, 3, 4)
@@ -89,3 +90,21 @@ def test_what_would_grow_is_not_folded() -> None:
     graph = read(build(nodes, {"x": (TensorProto.FLOAT, [1])}, ["y"], {"shape": np.array([1024, 1024])}))
     assert [op.kind for op in graph.ops] == ["ConstantOfShape", "ADD"]
     assert graph.tensors[graph.outputs[0]].shape == (1024, 1024)
+
+
+def test_constants_in_bfloat16_are_widened_and_else_left_alone() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
+    halves = np.array([1.0, -3.140625, 3e38], ml_dtypes.bfloat16)
+    nodes = [
+        node("Cast", "c", "wide", to=TensorProto.FLOAT),
+        node("Add", "x wide", "y"),
+        node("Neg", "c", "less"),
+        node("Cast", "x", "narrow", to=TensorProto.BFLOAT16),
+        node("Add", "narrow less", "z"),
+    ]
+    graph = read(build(nodes, {"x": (TensorProto.FLOAT, [3])}, ["y", "z"], {"c": halves}))
+    assert sorted(op.kind for op in graph.ops) == ["ADD", "ADD", "CAST", "NEG"]
+    (wide,) = (tensor for tensor in graph.tensors if tensor.name == "wide")
+    assert wide.dtype is DType.FLOAT32 and np.array_equal(wide.array(), halves.astype(np.float32))
+    (given,) = (tensor for tensor in graph.tensors if tensor.name == "c")
+    assert given.dtype is DType.BFLOAT16 and given.nbytes == 6

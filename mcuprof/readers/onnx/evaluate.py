@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from mcuprof.graph import DType
 from mcuprof.readers.onnx.net import Net, Node
 from mcuprof.readers.onnx.tensors import DTYPES
 
@@ -29,7 +30,7 @@ def evaluate(net: Net, node: Node) -> list[np.ndarray] | None:
     rule = _RULES.get(node.op) if not node.domain else None
     if rule is None:
         return None
-    arrays = [net.constant(name) if name else None for name in node.inputs]
+    arrays = [_widened(net, name) if node.op == "Cast" else net.constant(name) for name in node.inputs]
     if any(array is None and name for array, name in zip(arrays, node.inputs, strict=True)):
         return None
     if not net.may_spend(sum(array.size for array in arrays if array is not None)):
@@ -39,6 +40,17 @@ def evaluate(net: Net, node: Node) -> list[np.ndarray] | None:
             return rule(node, arrays)
     except (Unfoldable, ValueError, TypeError, LookupError, OverflowError, ZeroDivisionError, AttributeError):
         return None  # malformed, or beyond NumPy: shape inference will say what is wrong with it
+
+
+def _widened(net: Net, name: str) -> np.ndarray | None:
+    """As `net.constant`; bfloat16 as float32, which is exact."""
+    tensor = net.values.get(name)
+    if tensor is None or tensor.data is None or tensor.dtype is not DType.BFLOAT16:
+        return net.constant(name)
+    try:
+        return tensor.array()
+    except ValueError:
+        return None
 
 
 def _bounded(shape: Sequence[int], limit: int = MAX_GROWN) -> None:
@@ -88,7 +100,7 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _cast(node: Node, arrays: Arrays) -> list[np.ndarray]:
     dtype = DTYPES[node.integer("to")]
-    if dtype.bits < 8:
+    if dtype.bits < 8 or dtype is DType.BFLOAT16:
         raise Unfoldable
     return [_need(arrays).astype(dtype.value)]
 
@@ -161,6 +173,8 @@ def _constant_of_shape(node: Node, arrays: Arrays) -> list[np.ndarray]:
         return [np.zeros(shape, np.float32)]
     from onnx import numpy_helper
 
+    if DTYPES.get(value.data_type) is DType.BFLOAT16:
+        raise Unfoldable
     return [np.full(shape, numpy_helper.to_array(value).reshape(()))]
 
 

@@ -18,7 +18,7 @@ from mcuprof.readers.onnx.bias import int32_bias
 from mcuprof.readers.onnx.evaluate import evaluate
 from mcuprof.readers.onnx.net import ABSENT, Net, Node
 from mcuprof.readers.onnx.qoperator import attach, parameters
-from mcuprof.readers.onnx.simplify import simplify
+from mcuprof.readers.onnx.simplify import INTEGER_RANGE, simplify
 
 MOVES = frozenset(
     (
@@ -226,10 +226,11 @@ class _Fuser:
         value = self.net.constant(node.inputs[2])
         if value is None or value.size != 1 or not known.scale[0]:
             return False
-        dtype = np.dtype(self.net.values[source].dtype.value)
-        limits = np.iinfo(dtype)
-        stored = np.clip(np.rint(value / known.scale[0]) + known.zero_point[0], limits.min, limits.max).astype(dtype)
-        self.net.set_input(node, 2, self.net.add_constant(f"{node.inputs[2]}_quantized", stored, known))
+        dtype = self.net.values[source].dtype
+        if not dtype.is_integer:
+            return False
+        stored = np.clip(np.rint(value / known.scale[0]) + known.zero_point[0], *INTEGER_RANGE[dtype]).astype(np.int64)
+        self.net.set_input(node, 2, self.net.add_constant(f"{node.inputs[2]}_quantized", stored, known, dtype))
         return True
 
     # Computing operators ----------------------------------------------------------------------------------------------

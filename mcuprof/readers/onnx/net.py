@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mcuprof.errors import ModelError
-from mcuprof.graph import DType, Quantization, Tensor
+from mcuprof.graph import DType, Quantization, Tensor, pack
 
 MAX_ELEMENTS = 2**31  # what a 32-bit target could address even at one bit each
 MAX_SPENT = 1 << 26  # elements of constants that passes may make anew, so that a small hostile file stays small
@@ -253,9 +253,12 @@ class Net:
             self.values[tensor.name] = tensor
 
     def constant(self, name: str) -> np.ndarray | None:
-        """Content of the constant `name` (int4 as int8); None when it is computed, stripped or foreign to NumPy."""
+        """Content of the constant `name` (int4 as int8); None when it is computed, stripped or foreign to NumPy.
+
+        bfloat16 counts as foreign, whatever packages are loaded: only a Cast takes it further (evaluate.py).
+        """
         tensor = self.values.get(name)
-        if tensor is None or tensor.data is None:
+        if tensor is None or tensor.data is None or tensor.dtype is DType.BFLOAT16:
             return None
         try:
             return tensor.array()
@@ -300,15 +303,4 @@ def constant_tensor(
 ) -> Tensor:
     """A constant `Tensor` with the content of `array`. Raises ValueError for element types without a `DType`."""
     dtype = dtype or DType(array.dtype.name)
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return Tensor(name, tuple(array.shape), dtype, quantization, memoryview(_packed(little, dtype)))
-
-
-def _packed(array: np.ndarray, dtype: DType) -> bytes:
-    if dtype.bits not in (2, 4):
-        return array.tobytes()
-    per_byte = 8 // dtype.bits
-    flat = array.reshape(-1).astype(np.uint8) & ((1 << dtype.bits) - 1)
-    flat = np.concatenate([flat, np.zeros(-len(flat) % per_byte, np.uint8)]).reshape(-1, per_byte)
-    shifted: np.ndarray = np.bitwise_or.reduce(flat << (np.arange(per_byte, dtype=np.uint8) * dtype.bits), axis=1)
-    return shifted.astype(np.uint8).tobytes()
+    return Tensor(name, tuple(array.shape), dtype, quantization, memoryview(pack(array, dtype)))

@@ -18,7 +18,7 @@ _CLIPS: Mapping[tuple[float, float], str] = {
     (0.0, float("inf")): "RELU",
     (-1.0, 1.0): "RELU_N1_TO_1",
 }
-_INTEGER_RANGE = {
+INTEGER_RANGE = {
     dtype: (-(1 << dtype.bits - 1), (1 << dtype.bits - 1) - 1)
     if dtype.value.startswith("int")
     else (0, (1 << dtype.bits) - 1)
@@ -166,7 +166,7 @@ def _implied(net: Net, node: Node, bounds: tuple[float, float]) -> str | None:
         if target is None or quantization is None or quantization.per_channel:
             return None
         low, high = (
-            quantization.scale[0] * (limit - quantization.zero_point[0]) for limit in _INTEGER_RANGE[target.dtype]
+            quantization.scale[0] * (limit - quantization.zero_point[0]) for limit in INTEGER_RANGE[target.dtype]
         )
         if high > bounds[1]:
             return None

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
+from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor, pack
 from mcuprof.graph.graph import Attribute
 from mcuprof.memory.views import View
 from mcuprof.ops.rows import Rows
@@ -293,8 +293,7 @@ def channels_of(tensor: Tensor, axis: int, low: int, high: int) -> Tensor:
         quantization = replace(quantization, scale=quantization.scale[low:high], zero_point=zeros)
     data = tensor.data
     if data is not None:
-        part = np.take(tensor.array(), range(low, high), axis)
-        data = memoryview(np.ascontiguousarray(part, part.dtype).tobytes())
+        data = memoryview(pack(np.take(tensor.array(), range(low, high), axis), tensor.dtype))
     name = f"{tensor.name}[{low}:{high}]"
     return replace(tensor, name=name, shape=shape, quantization=quantization, data=data)
 

@@ -9,10 +9,11 @@ The effort is counted in stripes, not in seconds: equal input gives an equal fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcuprof.ops import total_macs
+from mcuprof.progress import Say, silent
 from mcuprof.rewrites.split.options import Option, Tariff, options, pareto
 from mcuprof.rewrites.split.regions import Outline, Region, regions
 
@@ -22,8 +23,6 @@ EFFORT = 1000  # regions looked at
 PEAKS = 48  # different peaks asked for
 # Bytes of arena that one per cent more work may cost.
 PRICES = (0, 10, 40, 100, 200, 400, 800, 1600, 3200, 8000, 20000, 100000)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +40,8 @@ class Choice:
         return self.peak + self.tail
 
 
-def _silent(message: str) -> None:
-    """Nobody is told."""
-
-
 def front(
-    outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = _silent, dealt: Sequence[Option] = ()
+    outline: Outline, tariff: Tariff, footprints: Sequence[int], say: Say = silent, dealt: Sequence[Option] = ()
 ) -> list[Choice]:
     """Choices that no other beats in bytes and work, the least work first: that is to split nothing.
 
