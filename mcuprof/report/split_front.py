@@ -21,7 +21,8 @@ def split_section(page: Page, front: SplitFront | msgspec.UnsetType) -> list[Lin
     if isinstance(front, msgspec.UnsetType):
         return []
     title = "Split (mcuprof plan --split): smallest arena against work"
-    return [line(Piece(title, "strong")), *front_lines(page, front)]
+    heading = [line(Piece(part, "strong")) for part in page.wrap(title, page.width, page.width)]
+    return [*heading, *front_lines(page, front)]
 
 
 def front_lines(page: Page, front: SplitFront, chosen: int | None = None) -> list[Line]:
@@ -31,7 +32,7 @@ def front_lines(page: Page, front: SplitFront, chosen: int | None = None) -> lis
     """
     rows = front.points
     shown = _thinned(len(rows), chosen)
-    most = max((row.arena_bytes for row in rows), default=1)
+    most = max(1, max((row.arena_bytes for row in rows), default=1))
     heads = [
         Column(""),
         Column("arena", right=True),
