@@ -27,6 +27,7 @@ from mcuprof.ops import (
     reduce,
     resize,
     signal,
+    totals,
 )
 from mcuprof.ops.operator import Operator, ShapeUnknown
 from mcuprof.ops.rows import Rows, rows_of
@@ -47,6 +48,7 @@ _FAMILIES = (
     reduce,
     resize,
     signal,
+    totals,
 )
 
 OPERATORS: Mapping[str, Operator] = {operator.kind: operator for family in _FAMILIES for operator in family.OPERATORS}

@@ -24,6 +24,7 @@ from mcuprof.ops.kernel import (
     divisor_of,
     is_float,
     is_onnx,
+    limits,
     plain_target,
     quantized,
     rescaler,
@@ -153,25 +154,30 @@ def _to_16_bits(q: int) -> int:
     return 32767 if q >= 2**31 - 1 - (1 << 15) else (q + (1 << 15)) >> 16
 
 
-def _abs8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
+def _abs(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     rescale = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), plain_target(out), float(span(x)))
     return lambda q: rescale(np.abs(q - zero_of(x)))
 
 
-def _rsqrt8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
+def _rsqrt(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     """`RsqrtEvalQuantized`: fixed-point 1/√q with 20 more bits, then requantized; 0 and below give the maximum."""
     real = 1.0 / (math.sqrt(float(scale_of(x))) * float(divisor_of(out)))
     q_out, shift_out = numerics.quantize_multiplier(real)
-    zero, up = zero_of(out), 20
+    zero, up, (least, most) = zero_of(out), 20, limits(out.dtype)
 
     def one(value: int) -> int:
         if value <= 0:
-            return 127
+            return most
         q, shift = numerics.inverse_sqrt_multiplier(value)
         root = numerics.multiply_by_quantized_multiplier(1, q, shift + up)
         return int(numerics.multiply_by_quantized_multiplier(root, q_out, shift_out - up)) + zero
 
-    return lambda q: np.clip([one(int(value) - zero_of(x)) for value in q], -128, 127)
+    def run(q: Array) -> Array:
+        found, where = np.unique(q, return_inverse=True)
+        roots = np.array([one(int(value) - zero_of(x)) for value in found], np.int64)
+        return np.clip(roots, least, most)[where].reshape(q.shape)
+
+    return run
 
 
 def _float_table(function: FloatFunction) -> IntegerKernel:
@@ -196,8 +202,8 @@ _INTEGER: dict[str, IntegerKernel] = {
     "LOGISTIC": _logistic8,
     "TANH": _tanh8,
     "HARD_SWISH": _hard_swish8,
-    "ABS": _abs8,
-    "RSQRT": _rsqrt8,
+    "ABS": _abs,
+    "RSQRT": _rsqrt,
     **{kind: _float_table(_FLOAT[kind]) for kind in ("ELU", "GELU", "EXP", "LOG", "SIN", "COS")},
 }
 
@@ -226,7 +232,7 @@ def _prepare(kind: str, graph: Graph, op: Op) -> Kernel:
     if x.dtype.bits == 8:
         table = by_table(x, lambda q: _INTEGER[kind](graph, x, out)(q).astype(dtype))
         return lambda inputs: (table(inputs[0]),)
-    if kind not in ("RELU", "RELU6"):
+    if kind not in ("RELU", "RELU6", "ABS", "RSQRT"):
         raise NoKernel(f"type {x.dtype.value}")
     integer = _INTEGER[kind](graph, x, out)
     return lambda inputs: (integer(inputs[0].astype(np.int64)).astype(dtype),)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops.division import prepare_division
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -34,6 +35,7 @@ from mcuprof.ops.kernel import (
 )
 from mcuprof.ops.operator import Operator, broadcast
 from mcuprof.ops.rows import pointwise_rows
+from mcuprof.ops.totals import prepare_add_n
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -141,13 +143,13 @@ def prepare_mul(graph: Graph, op: Op) -> Kernel:
 
 
 def prepare_squared_difference(graph: Graph, op: Op) -> Kernel:
-    """SQUARED_DIFFERENCE int8: as SUB with 7 more bits, then squared and requantized."""
+    """SQUARED_DIFFERENCE: as SUB with 7 more bits (int16: none), then squared and requantized."""
     x, y, out = graph.input(op, 0), graph.input(op, 1), graph.output(op)
     if is_float(x) or _is_plain(x):
         return lambda inputs: ((inputs[0] - inputs[1]) * (inputs[0] - inputs[1]),)
-    if is_onnx(graph) or x.dtype is not DType.INT8:
+    if is_onnx(graph) or x.dtype not in (DType.INT8, DType.INT16):
         raise NoKernel(f"type {x.dtype.value}")
-    shift = 7
+    shift = 7 if x.dtype is DType.INT8 else 0
     a, b, c = np.float64(scale_of(x)), np.float64(scale_of(y)), np.float64(divisor_of(out))
     twice = 2.0 * max(a, b)
     wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
@@ -228,12 +230,12 @@ _KERNELS: dict[str, Prepare] = {
     "SQUARED_DIFFERENCE": prepare_squared_difference,
     "MAXIMUM": _on_values(lambda a, b: np.maximum(a, b)),
     "MINIMUM": _on_values(lambda a, b: np.minimum(a, b)),
-    "DIV": _on_floats(lambda a, b: np.divide(a, b)),
+    "DIV": prepare_division,
     "POW": _on_floats(lambda a, b: np.power(a, b)),
     "FLOOR_DIV": _on_floats(lambda a, b: np.floor_divide(a, b)),
     "FLOOR_MOD": _on_floats(lambda a, b: np.mod(a, b)),
     "ATAN2": _on_floats(lambda a, b: np.arctan2(a, b)),
-    "ADD_N": _on_floats(lambda *inputs: np.add.reduce(inputs)),
+    "ADD_N": prepare_add_n,
     "LOGICAL_AND": _on_values(lambda a, b: np.logical_and(a, b)),
     "LOGICAL_OR": _on_values(lambda a, b: np.logical_or(a, b)),
     "BITWISE_XOR": _on_values(lambda a, b: np.bitwise_xor(a, b)),

@@ -1,7 +1,7 @@
 """The C library's float functions, operation by operation, so that float operators give the bits that C code gives.
 
 `exp`, `log`, `sin`, `cos`: ARM Optimized Routines' expf, logf, sinf and cosf, in newlib (the library of bare-metal
-toolchains) and glibc alike. Products and sums in double are rounded one by one, as software does it on microcontrollers; a
+toolchains) and glibc alike. Products and sums in double are rounded one by one, as microcontrollers do in software; a
 processor that fuses them differs in last bits of sin and cos very close to their zeros.
 `expm1`, `tanh`: fdlibm's, in the same two (glibc up to 2.40).
 """
