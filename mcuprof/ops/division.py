@@ -48,10 +48,17 @@ def prepare_division(graph: Graph, op: Op) -> Kernel:
 
 
 def _quotient(x: Array, y: Array, q: int, shift: int) -> Array:
-    """`DivElementwise`: x · (1/y) · multiplier, where 1/y is one over a mantissa in [1, 2) in Q0.31 and a shift."""
+    """`DivElementwise`: x · (1/y) · multiplier, where 1/y is one over a mantissa in [1, 2) in Q0.31 and a shift.
+
+    Raises NoKernel for values on which the runtime's result is undefined: small x, large y, coarse output scale.
+    """
     x, y = np.where(y < 0, -x, x), np.abs(y)
     leading = numerics.count_leading_zeros(y)
     inverse = numerics.one_over_one_plus_x(((y << leading) & 0xFFFFFFFF) - (1 << 31))
     headroom = numerics.count_leading_zeros(np.where(x < 0, ~x, x)) - 1
     quotient = numerics.srdhm(x << headroom, inverse)
-    return numerics.rounding_divide_by_pot(numerics.srdhm(quotient, q), headroom + (31 - leading) - shift)
+    right = headroom + (31 - leading) - shift
+    if ((right < 0) | (right > 31)).any():
+        # Where 0 / y should be 0, it is 1 on one processor and -128 on the next.
+        raise NoKernel("the runtime shifts a quotient of its operands by more than 31 bits, which C does not define")
+    return numerics.rounding_divide_by_pot(numerics.srdhm(quotient, q), right)

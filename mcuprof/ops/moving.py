@@ -241,6 +241,7 @@ KERNELS: Mapping[str, Prepare] = {
     "ONE_HOT": _one_hot,
     "DYNAMIC_UPDATE_SLICE": _update_slice,
     "BROADCAST_TO": _constant(lambda inputs: np.broadcast_to(inputs[0], _integers(inputs[1])).copy()),
+    "BROADCAST_ARGS": _constant(lambda inputs: np.broadcast_shapes(*(tuple(shape.tolist()) for shape in inputs))),
     "SHAPE": _constant(lambda inputs: inputs[0].shape),
     "RANK": _constant(lambda inputs: inputs[0].ndim),
     "RANGE": _constant(lambda inputs: np.arange(*(array.reshape(-1)[0] for array in inputs))),
