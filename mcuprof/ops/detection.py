@@ -122,14 +122,14 @@ def _regular(boxes: Array, scores: Array, options: _Options) -> _Found:
     for label in range(options.classes):
         of_class = scores[:, label]
         kept += [(box, label, of_class[box]) for box in _suppressed(boxes, of_class, options, options.per_class)]
-        kept = [kept[place] for place in _best([score for _, _, score in kept], min(len(kept), options.most))]
+        kept = [kept[place] for place in _best(np.array([score for _, _, score in kept]), options.most)]
     yield from kept
 
 
 def _suppressed(boxes: Array, scores: Array, options: _Options, most: int) -> list[int]:
-    """`NonMaxSuppressionSingleClassHelper`: boxes by descending score (ties in order), less those a better overlaps."""
+    """`NonMaxSuppressionSingleClassHelper`: boxes by descending score, less those a better overlaps."""
     passing = np.flatnonzero(scores >= options.least_score)
-    left = passing[np.argsort(-scores[passing], kind="stable")]
+    left = passing[_best(scores[passing], len(passing))]
     selected: list[int] = []
     while len(left) and len(selected) < most:
         best, left = left[0], left[1:]
@@ -146,36 +146,9 @@ def _overlap(box: Array, others: Array) -> Array:
     return np.asarray(intersection / (area + sizes[:, 0] * sizes[:, 1] - intersection), np.float32)
 
 
-def _best(values: Array | list[np.float32], count: int) -> list[int]:
-    """Indices of the `count` largest, descending: `std::partial_sort` of libstdc++, whose heap decides among equals."""
-    if not count:
-        return []
-    heap = list(range(len(values)))
-    for parent in reversed(range(count // 2)):
-        _sift(heap, values, parent, count, heap[parent])
-    for place in range(count, len(heap)):
-        if values[heap[place]] > values[heap[0]]:
-            taken, heap[place] = heap[place], heap[0]
-            _sift(heap, values, 0, count, taken)
-    for last in reversed(range(1, count)):
-        taken, heap[last] = heap[last], heap[0]
-        _sift(heap, values, 0, last, taken)
-    return heap[:count]
-
-
-def _sift(heap: list[int], values: Array | list[np.float32], top: int, size: int, item: int) -> None:
-    """`__adjust_heap`: the hole at `top` sinks to the bottom, then `item` rises from there."""
-    hole = top
-    while 2 * hole + 2 < size:
-        child = 2 * hole + 2
-        if values[heap[child]] > values[heap[child - 1]]:
-            child -= 1
-        heap[hole], hole = heap[child], child
-    if 2 * hole + 2 == size:
-        heap[hole], hole = heap[2 * hole + 1], 2 * hole + 1
-    while hole > top and values[heap[(hole - 1) // 2]] > values[item]:
-        heap[hole], hole = heap[(hole - 1) // 2], (hole - 1) // 2
-    heap[hole] = item
+def _best(values: Array, count: int) -> list[int]:
+    """`DecreasingPartialArgSort`: indices of the `count` largest, descending, the lower index first among equals."""
+    return [int(index) for index in np.argsort(-values, kind="stable")[:count]]
 
 
 OPERATORS = (Operator("CUSTOM:TFLite_Detection_PostProcess", as_stored, kernel=prepare_detection),)
