@@ -141,12 +141,17 @@ def _hard_swish8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Arra
         relu = high_product(relu, _to_16_bits(relu_q))
         if relu_shift > 0:
             relu = np.clip(relu << 1, -32768, 32767)
-        relu = (numerics.rounding_divide_by_pot(relu, max(-relu_shift, 0)) + (1 << 15)) >> 1
+        relu = (_divide_16(relu, max(-relu_shift, 0)) + (1 << 15)) >> 1
         product = np.minimum(numerics.truncating_divide(relu * preshift, 1 << 15), 32767)
-        result = numerics.rounding_divide_by_pot(product, max(-out_shift, 0)) + zero_of(out)
+        result = _divide_16(product, max(-out_shift, 0)) + zero_of(out)
         return np.clip(result, -128, 127)
 
     return run
+
+
+def _divide_16(x: Array, exponent: int) -> Array:
+    """`RoundingDivideByPOT` of int16: from 2^16 on its mask overflows, and every x becomes 1 or -1."""
+    return numerics.rounding_divide_by_pot(x, exponent) if exponent < 16 else np.where(x < 0, -1, 1)
 
 
 def _to_16_bits(q: int) -> int:

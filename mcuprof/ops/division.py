@@ -12,6 +12,7 @@ from mcuprof.ops.kernel import (
     Kernel,
     NoKernel,
     clamp_float,
+    clamp_plain,
     divisor_of,
     is_float,
     is_onnx,
@@ -31,7 +32,7 @@ def prepare_division(graph: Graph, op: Op) -> Kernel:
         def run(inputs: Inputs) -> tuple[Array, ...]:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 values = np.asarray(np.divide(inputs[0], inputs[1]), dtype)
-            return (clamp_float(op, values) if is_float(x) else values,)
+            return (clamp_float(op, values) if is_float(x) else clamp_plain(op, values),)
 
         return run
     if is_onnx(graph) or x.dtype is not DType.INT8:

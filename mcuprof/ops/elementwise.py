@@ -21,6 +21,7 @@ from mcuprof.ops.kernel import (
     Rescaler,
     Target,
     clamp_float,
+    clamp_plain,
     divisor_of,
     is_float,
     is_onnx,
@@ -50,7 +51,7 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     if is_float(x):
         return lambda inputs: (clamp_float(op, combine(inputs[0], inputs[1])),)
     if _is_plain(x):
-        return lambda inputs: (combine(inputs[0], inputs[1]),)
+        return lambda inputs: (clamp_plain(op, combine(inputs[0], inputs[1])),)
     if is_onnx(graph):
         return _onnx_sum(op, x, y, out, combine)
     shift = 15 if out.dtype is DType.INT16 else 20
@@ -130,7 +131,7 @@ def prepare_mul(graph: Graph, op: Op) -> Kernel:
     if is_float(x):
         return lambda inputs: (clamp_float(op, inputs[0] * inputs[1]),)
     if _is_plain(x):
-        return lambda inputs: (inputs[0] * inputs[1],)
+        return lambda inputs: (clamp_plain(op, inputs[0] * inputs[1]),)
     a, b, c = scale_of(x), scale_of(y), divisor_of(out)
     multiplier = a * b / c if is_onnx(graph) else np.float64(a) * np.float64(b) / np.float64(c)
     rescale = rescaler(graph, multiplier, target(op, out), float(span(x)) * span(y))
@@ -196,11 +197,15 @@ def _on_floats(function: Callable[..., Array]) -> Prepare:
 
 
 def _compare(function: Callable[..., Array]) -> Prepare:
-    """Comparison of stored values; quantized operands of different scales are first brought together, 8 bits up."""
+    """Comparison of stored values; TFLM's of int8 bring both operands to real numbers, 8 bits up.
+
+    Even where both have one quantization: below a scale of 1/256 neighbours become equal.
+    """
 
     def prepare(graph: Graph, op: Op) -> Kernel:
         x, y = graph.input(op, 0), graph.input(op, 1)
-        if x.quantization is None or y.quantization is None or x.quantization == y.quantization:
+        same = x.quantization is None or y.quantization is None or (is_onnx(graph) and x.quantization == y.quantization)
+        if same or x.dtype is DType.INT16:
             return lambda inputs: (function(inputs[0], inputs[1]),)
         wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
         sides = [

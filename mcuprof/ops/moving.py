@@ -61,7 +61,7 @@ def _slice(graph: Graph, op: Op) -> Kernel:
 
 
 def _strided_slice(graph: Graph, op: Op) -> Kernel:
-    """TFLite masks as NumPy slices. A shrunk axis is taken as a slice of length 1 and falls to the output's shape."""
+    """TFLite masks as NumPy slices. A shrunk axis is one index; a begin that is masked or too far below is 0 there."""
     if op.integer("ellipsis_mask") or op.integer("new_axis_mask"):
         raise NoKernel("an ellipsis or new-axis mask")
     shape = graph.output(op).shape
@@ -72,7 +72,8 @@ def _strided_slice(graph: Graph, op: Op) -> Kernel:
         bounds = zip(*(_integers(array) for array in inputs[1:4]), strict=True)
         for axis, (begin, end, stride) in enumerate(bounds):
             if shrunk >> axis & 1:
-                index.append(begin)
+                first = begin + inputs[0].shape[axis] if begin < 0 else begin
+                index.append(0 if no_begin >> axis & 1 else max(first, 0))
             else:
                 index.append(
                     slice(None if no_begin >> axis & 1 else begin, None if no_end >> axis & 1 else end, stride)

@@ -6,6 +6,7 @@ Kernels: TFLM `cumsum.cc`, `add_n.cc`; TFLite `reference/cumsum.h`, `reference/a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def prepare_add_n(graph: Graph, op: Op) -> Kernel:
     """ADD_N: one after the other; float32, int8, plain integers."""
     x = graph.input(op, 0)
     if is_float(x) or x.dtype.bits >= 32:
-        return lambda inputs: (np.add.reduce(inputs),)
+        return lambda inputs: (reduce(np.add, inputs),)
     enter, finish = _at_one_scale(graph, x, graph.output(op))
     offset = enter(np.int64(0))
 
