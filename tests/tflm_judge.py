@@ -30,6 +30,8 @@ def both(tensors: Sequence[T], op: O, feed: Feed) -> list[tuple[Any, Any]] | Non
     graph = read_tflite(data, {})
     if (refusal(graph, graph.ops[0]) or "").startswith("TFLM's kernel ends the program"):
         return None  # and the test's with it
+    if (op.kind, tensors[op.inputs[0]].dtype) == ("GREATER", "int16"):
+        return None  # it compares with multipliers that are set for int8 only
     arrays = feed(graph)
     try:
         interpreter = runtime.Interpreter.from_bytes(data, arena_size=1 << 20)

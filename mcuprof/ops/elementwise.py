@@ -51,7 +51,8 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     if is_float(x):
         return lambda inputs: (clamp_float(op, combine(inputs[0], inputs[1])),)
     if _is_plain(x):
-        return lambda inputs: (clamp_plain(op, combine(inputs[0], inputs[1])),)
+        # TFLM's ADD alone ignores the fused activation.
+        return lambda inputs: (combine(*inputs[:2]) if op.kind == "ADD" else clamp_plain(op, combine(*inputs[:2])),)
     if is_onnx(graph):
         return _onnx_sum(op, x, y, out, combine)
     shift = 15 if out.dtype is DType.INT16 else 20
@@ -205,7 +206,9 @@ def _compare(function: Callable[..., Array]) -> Prepare:
     def prepare(graph: Graph, op: Op) -> Kernel:
         x, y = graph.input(op, 0), graph.input(op, 1)
         same = x.quantization is None or y.quantization is None or (is_onnx(graph) and x.quantization == y.quantization)
-        if same or x.dtype is DType.INT16:
+        if x.dtype is DType.INT16 and not is_onnx(graph):
+            raise NoKernel("type int16, which the runtime compares with multipliers that it never sets")
+        if same:
             return lambda inputs: (function(inputs[0], inputs[1]),)
         wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
         sides = [

@@ -50,8 +50,15 @@ def outcome(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProx
     return True, refusal(graph, graph.ops[0])
 
 
+# It runs, with multipliers that Prepare has set for int8 only.
+UNDEFINED = {("GREATER", "int16")}
+
+
 def agree(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProxyType({})) -> None:
     runs, refused = outcome(tensors, op, values)
+    if (op.kind, tensors[op.inputs[0]].dtype) in UNDEFINED:
+        assert refused is not None
+        return
     assert runs == (refused is None), (op.kind, [tensor.dtype for tensor in tensors], runs, refused)
 
 
