@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from mcuprof.errors import ModelError
+from mcuprof.graph import Graph
 from tests.tflite_models import O, T
-from tests.tflm_judge import agrees, random
+from tests.tflm_judge import Feed, agrees, random
 
 few = settings(max_examples=8, deadline=None)
 SEED = st.integers(0, 2**32 - 1)
@@ -48,7 +50,7 @@ def broadcasts(draw: st.DrawFn, count: int) -> tuple[tuple[int, ...], ...]:
     return (tuple(int(size) for size in result), *found)
 
 
-def ints(values: Sequence[int] | np.ndarray) -> T:
+def ints(values: Sequence[int] | Sequence[Sequence[int]] | np.ndarray) -> T:
     array = np.array(values, np.int32)
     return T(array.shape, "int32", data=array)
 
@@ -242,4 +244,9 @@ def test_float_functions(kind: str) -> None:
     x = T((1, 20000), "float32")
     for seed, spread in itertools.product(range(2), (1e-3, 1.0, 30.0, 1e4)):
         values = np.random.default_rng(seed).normal(0, spread, x.shape).astype(np.float32)
-        assert agrees([x, x], O(kind, (0,), (1,)), lambda graph, values=values: {0: values})
+        feed: Feed = partial(_fed, values)
+        assert agrees([x, x], O(kind, (0,), (1,)), feed)
+
+
+def _fed(values: np.ndarray, graph: Graph) -> dict[int, np.ndarray]:
+    return {0: values}

@@ -114,8 +114,8 @@ def refusal(graph: Graph, op: Op) -> str | None:
     if is_onnx(graph) or not op.outputs or op.outputs[0] < 0:
         return None
     rules = (_output_refusal, _indices_refusal, _constant_refusal, _zero_refusal, _fixed_refusal, _bias_refusal)
-    rules = (*rules, _multiplier_refusal)
-    return next((reason for rule in rules if (reason := rule(graph, op, x.dtype))), None)
+    all_rules = (*rules, _multiplier_refusal)
+    return next((reason for rule in all_rules if (reason := rule(graph, op, x.dtype))), None)
 
 
 def _output_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
