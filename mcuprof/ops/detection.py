@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class _Options:
 
 
 # (box, class, score) of a detection.
-_Found = Iterator[tuple[int, int, np.float32]]
+_Found: TypeAlias = "Iterator[tuple[int, int, np.float32]]"
 
 
 def prepare_detection(graph: Graph, op: Op) -> Kernel:
