@@ -1,8 +1,12 @@
-"""One operator of each kind that TFLM runs, as a model of its own: what tests ask the real kernels one by one."""
+"""One operator of each kind that TFLM runs, as a model of its own: what tests ask the real kernels one by one.
+
+`of_type` gives the same models with other element types.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -345,3 +349,42 @@ def _one_scale(dtype: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
 
 
 WEIGHTED = weighted()
+
+
+TYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool", "uint32", "uint64")
+QUANTIZED = ("int8", "uint8", "int16")
+DATA = {"SELECT_V2": 1, "SPLIT": 1, "EMBEDDING_LOOKUP": 1, "TRANSPOSE_CONV": 2, "FILL": 1}
+# Outputs whose quantization the kernel fixes.
+FIXED = {
+    ("LOGISTIC", "int8"): (1 / 256, -128),
+    ("LOGISTIC", "int16"): (1 / 32768, 0),
+    ("TANH", "int16"): (1 / 32768, 0),
+    ("LOG_SOFTMAX", "int8"): (1 / 16, 127),
+    ("SOFTMAX", "int8"): (1 / 256, -128),
+    ("SOFTMAX", "int16"): (1 / 32768, 0),
+}
+
+
+def of_type(name: str, dtype: str, output: tuple[float, int] | None = None) -> Case:
+    """A case with its data in another type; `output` is the output's scale and zero point where not the usual one."""
+    tensors, op = CASES[name]
+    data = op.inputs[DATA.get(op.kind, 0)]
+    base = tensors[data].dtype
+    made = []
+    for index, tensor in enumerate(tensors):
+        same = tensor.dtype == base and (tensor.data is None or bool(tensor.scale) or index == data)
+        fixed = (output or FIXED.get((op.kind, dtype), (0.05, 0))) if index in op.outputs else (0.05, 0)
+        made.append(retyped(tensor, dtype, fixed) if same else tensor)
+    return made, op
+
+
+def retyped(tensor: T, dtype: str, quantization: tuple[float, int] = (0.05, 0)) -> T:
+    """The tensor with another type, quantized where such tensors are; tables of scales stay as they are."""
+    if len(tensor.scale) > 1:
+        return replace(tensor, dtype=dtype)
+    scale, zero = quantization
+    return replace(tensor, dtype=dtype, **_parameters(dtype, scale, zero))
+
+
+def _parameters(dtype: str, scale: float, zero: int) -> dict[str, Any]:
+    return {"scale": (scale,), "zero": (zero,)} if dtype in QUANTIZED else {"scale": (), "zero": ()}

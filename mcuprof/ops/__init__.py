@@ -17,6 +17,7 @@ from mcuprof.ops import (
     conv,
     custom,
     dense,
+    detection,
     elementwise,
     joining,
     movement,
@@ -27,6 +28,7 @@ from mcuprof.ops import (
     reduce,
     resize,
     signal,
+    totals,
 )
 from mcuprof.ops.operator import Operator, ShapeUnknown
 from mcuprof.ops.rows import Rows, rows_of
@@ -37,6 +39,7 @@ _FAMILIES = (
     conv,
     custom,
     dense,
+    detection,
     elementwise,
     joining,
     movement,
@@ -47,6 +50,7 @@ _FAMILIES = (
     reduce,
     resize,
     signal,
+    totals,
 )
 
 OPERATORS: Mapping[str, Operator] = {operator.kind: operator for family in _FAMILIES for operator in family.OPERATORS}

@@ -24,6 +24,7 @@ from mcuprof.ops.kernel import (
     divisor_of,
     is_float,
     is_onnx,
+    limits,
     plain_target,
     quantized,
     rescaler,
@@ -37,11 +38,6 @@ from mcuprof.ops.rows import pointwise_rows
 
 FloatFunction = Callable[[Array], Array]
 IntegerKernel = Callable[[Graph, Tensor, Tensor], Callable[[Array], Array]]
-
-
-def _in_double(function: Callable[[Array], Array]) -> FloatFunction:
-    """A float32 function worked out in float64."""
-    return lambda x: function(x.astype(np.float64)).astype(np.float32)
 
 
 def float_logistic(x: Array) -> Array:
@@ -87,8 +83,8 @@ _FLOAT: dict[str, FloatFunction] = {
     "SQRT": lambda x: np.sqrt(x),
     "RSQRT": lambda x: np.float32(1) / np.sqrt(x),
     "SQUARE": lambda x: np.square(x),
-    "SIN": _in_double(lambda x: np.sin(x)),
-    "COS": _in_double(lambda x: np.cos(x)),
+    "SIN": libm.sin,
+    "COS": libm.cos,
 }
 
 
@@ -145,12 +141,17 @@ def _hard_swish8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Arra
         relu = high_product(relu, _to_16_bits(relu_q))
         if relu_shift > 0:
             relu = np.clip(relu << 1, -32768, 32767)
-        relu = (numerics.rounding_divide_by_pot(relu, max(-relu_shift, 0)) + (1 << 15)) >> 1
+        relu = (_divide_16(relu, max(-relu_shift, 0)) + (1 << 15)) >> 1
         product = np.minimum(numerics.truncating_divide(relu * preshift, 1 << 15), 32767)
-        result = numerics.rounding_divide_by_pot(product, max(-out_shift, 0)) + zero_of(out)
+        result = _divide_16(product, max(-out_shift, 0)) + zero_of(out)
         return np.clip(result, -128, 127)
 
     return run
+
+
+def _divide_16(x: Array, exponent: int) -> Array:
+    """`RoundingDivideByPOT` of int16: from 2^16 on its mask overflows, and every x becomes 1 or -1."""
+    return numerics.rounding_divide_by_pot(x, exponent) if exponent < 16 else np.where(x < 0, -1, 1)
 
 
 def _to_16_bits(q: int) -> int:
@@ -158,25 +159,30 @@ def _to_16_bits(q: int) -> int:
     return 32767 if q >= 2**31 - 1 - (1 << 15) else (q + (1 << 15)) >> 16
 
 
-def _abs8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
+def _abs(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     rescale = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), plain_target(out), float(span(x)))
     return lambda q: rescale(np.abs(q - zero_of(x)))
 
 
-def _rsqrt8(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
+def _rsqrt(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
     """`RsqrtEvalQuantized`: fixed-point 1/√q with 20 more bits, then requantized; 0 and below give the maximum."""
     real = 1.0 / (math.sqrt(float(scale_of(x))) * float(divisor_of(out)))
     q_out, shift_out = numerics.quantize_multiplier(real)
-    zero, up = zero_of(out), 20
+    zero, up, (least, most) = zero_of(out), 20, limits(out.dtype)
 
     def one(value: int) -> int:
         if value <= 0:
-            return 127
+            return most
         q, shift = numerics.inverse_sqrt_multiplier(value)
         root = numerics.multiply_by_quantized_multiplier(1, q, shift + up)
         return int(numerics.multiply_by_quantized_multiplier(root, q_out, shift_out - up)) + zero
 
-    return lambda q: np.clip([one(int(value) - zero_of(x)) for value in q], -128, 127)
+    def run(q: Array) -> Array:
+        found, where = np.unique(q, return_inverse=True)
+        roots = np.array([one(int(value) - zero_of(x)) for value in found], np.int64)
+        return np.clip(roots, least, most)[where].reshape(q.shape)
+
+    return run
 
 
 def _float_table(function: FloatFunction) -> IntegerKernel:
@@ -201,8 +207,8 @@ _INTEGER: dict[str, IntegerKernel] = {
     "LOGISTIC": _logistic8,
     "TANH": _tanh8,
     "HARD_SWISH": _hard_swish8,
-    "ABS": _abs8,
-    "RSQRT": _rsqrt8,
+    "ABS": _abs,
+    "RSQRT": _rsqrt,
     **{kind: _float_table(_FLOAT[kind]) for kind in ("ELU", "GELU", "EXP", "LOG", "SIN", "COS")},
 }
 
@@ -231,7 +237,7 @@ def _prepare(kind: str, graph: Graph, op: Op) -> Kernel:
     if x.dtype.bits == 8:
         table = by_table(x, lambda q: _INTEGER[kind](graph, x, out)(q).astype(dtype))
         return lambda inputs: (table(inputs[0]),)
-    if kind not in ("RELU", "RELU6"):
+    if kind not in ("RELU", "RELU6", "ABS", "RSQRT"):
         raise NoKernel(f"type {x.dtype.value}")
     integer = _INTEGER[kind](graph, x, out)
     return lambda inputs: (integer(inputs[0].astype(np.int64)).astype(dtype),)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mcuprof.graph import DType, Graph, Op, Tensor
+from mcuprof.ops.division import prepare_division
 from mcuprof.ops.kernel import (
     Array,
     Inputs,
@@ -20,6 +21,7 @@ from mcuprof.ops.kernel import (
     Rescaler,
     Target,
     clamp_float,
+    clamp_plain,
     divisor_of,
     is_float,
     is_onnx,
@@ -34,6 +36,7 @@ from mcuprof.ops.kernel import (
 )
 from mcuprof.ops.operator import Operator, broadcast
 from mcuprof.ops.rows import pointwise_rows
+from mcuprof.ops.totals import prepare_add_n
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -48,7 +51,8 @@ def prepare_sum(graph: Graph, op: Op) -> Kernel:
     if is_float(x):
         return lambda inputs: (clamp_float(op, combine(inputs[0], inputs[1])),)
     if _is_plain(x):
-        return lambda inputs: (combine(inputs[0], inputs[1]),)
+        # TFLM's ADD alone ignores the fused activation.
+        return lambda inputs: (combine(*inputs[:2]) if op.kind == "ADD" else clamp_plain(op, combine(*inputs[:2])),)
     if is_onnx(graph):
         return _onnx_sum(op, x, y, out, combine)
     shift = 15 if out.dtype is DType.INT16 else 20
@@ -128,7 +132,7 @@ def prepare_mul(graph: Graph, op: Op) -> Kernel:
     if is_float(x):
         return lambda inputs: (clamp_float(op, inputs[0] * inputs[1]),)
     if _is_plain(x):
-        return lambda inputs: (inputs[0] * inputs[1],)
+        return lambda inputs: (clamp_plain(op, inputs[0] * inputs[1]),)
     a, b, c = scale_of(x), scale_of(y), divisor_of(out)
     multiplier = a * b / c if is_onnx(graph) else np.float64(a) * np.float64(b) / np.float64(c)
     rescale = rescaler(graph, multiplier, target(op, out), float(span(x)) * span(y))
@@ -141,13 +145,13 @@ def prepare_mul(graph: Graph, op: Op) -> Kernel:
 
 
 def prepare_squared_difference(graph: Graph, op: Op) -> Kernel:
-    """SQUARED_DIFFERENCE int8: as SUB with 7 more bits, then squared and requantized."""
+    """SQUARED_DIFFERENCE: as SUB with 7 more bits (int16: none), then squared and requantized."""
     x, y, out = graph.input(op, 0), graph.input(op, 1), graph.output(op)
     if is_float(x) or _is_plain(x):
         return lambda inputs: ((inputs[0] - inputs[1]) * (inputs[0] - inputs[1]),)
-    if is_onnx(graph) or x.dtype is not DType.INT8:
+    if is_onnx(graph) or x.dtype not in (DType.INT8, DType.INT16):
         raise NoKernel(f"type {x.dtype.value}")
-    shift = 7
+    shift = 7 if x.dtype is DType.INT8 else 0
     a, b, c = np.float64(scale_of(x)), np.float64(scale_of(y)), np.float64(divisor_of(out))
     twice = 2.0 * max(a, b)
     wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
@@ -194,11 +198,17 @@ def _on_floats(function: Callable[..., Array]) -> Prepare:
 
 
 def _compare(function: Callable[..., Array]) -> Prepare:
-    """Comparison of stored values; quantized operands of different scales are first brought together, 8 bits up."""
+    """Comparison of stored values; TFLM's of int8 bring both operands to real numbers, 8 bits up.
+
+    Even where both have one quantization: below a scale of 1/256 neighbours become equal.
+    """
 
     def prepare(graph: Graph, op: Op) -> Kernel:
         x, y = graph.input(op, 0), graph.input(op, 1)
-        if x.quantization is None or y.quantization is None or x.quantization == y.quantization:
+        same = x.quantization is None or y.quantization is None or (is_onnx(graph) and x.quantization == y.quantization)
+        if x.dtype is DType.INT16 and not is_onnx(graph):
+            raise NoKernel("type int16, which the runtime compares with multipliers that it never sets")
+        if same:
             return lambda inputs: (function(inputs[0], inputs[1]),)
         wide = Target(0, -(2**31), 2**31 - 1, np.dtype(np.int32))
         sides = [
@@ -228,12 +238,12 @@ _KERNELS: dict[str, Prepare] = {
     "SQUARED_DIFFERENCE": prepare_squared_difference,
     "MAXIMUM": _on_values(lambda a, b: np.maximum(a, b)),
     "MINIMUM": _on_values(lambda a, b: np.minimum(a, b)),
-    "DIV": _on_floats(lambda a, b: np.divide(a, b)),
+    "DIV": prepare_division,
     "POW": _on_floats(lambda a, b: np.power(a, b)),
     "FLOOR_DIV": _on_floats(lambda a, b: np.floor_divide(a, b)),
     "FLOOR_MOD": _on_floats(lambda a, b: np.mod(a, b)),
     "ATAN2": _on_floats(lambda a, b: np.arctan2(a, b)),
-    "ADD_N": _on_floats(lambda *inputs: np.add.reduce(inputs)),
+    "ADD_N": prepare_add_n,
     "LOGICAL_AND": _on_values(lambda a, b: np.logical_and(a, b)),
     "LOGICAL_OR": _on_values(lambda a, b: np.logical_or(a, b)),
     "BITWISE_XOR": _on_values(lambda a, b: np.bitwise_xor(a, b)),

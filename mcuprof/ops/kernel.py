@@ -163,6 +163,15 @@ def clamp_float(op: Op, values: Array) -> Array:
     return np.clip(values, np.float32(below), np.float32(above))
 
 
+def clamp_plain(op: Op, values: Array) -> Array:
+    """The fused activation on integers without quantization."""
+    below, above = float_range(op)
+    low, high = limits(DType(values.dtype.name))
+    return (
+        np.clip(values, max(low, below), min(high, above)).astype(values.dtype) if above < inf or below == 0 else values
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where an accumulator goes: zero point, clamp and storage type of the output."""
@@ -244,7 +253,7 @@ def _float64_rescaler(factor: Array, tie: Array, out: Target) -> Rescaler:
     always = offset if signed else offset + tie
 
     def rescale(acc: Array) -> Array:
-        y = np.multiply(acc, factor, dtype=np.float64)
+        y = np.asarray(np.multiply(acc, factor, dtype=np.float64))  # an array even of no dimensions
         if signed:
             y += np.copysign(tie, y)
         y += always
@@ -262,7 +271,7 @@ def _floor_rescaler(factor: Array, tie: Array, out: Target) -> Rescaler:
     signed = bool(np.any(tie))
 
     def rescale(acc: Array) -> Array:
-        y = np.multiply(acc, factor, dtype=np.float64)
+        y = np.asarray(np.multiply(acc, factor, dtype=np.float64))  # an array even of no dimensions
         if signed:
             y += np.copysign(tie, y)
         y += 0.5
@@ -281,7 +290,7 @@ def float_rescaler(scale: NDArray[np.float32], out: Target) -> Rescaler:
     zero = out.zero
 
     def rescale(acc: Array) -> Array:
-        y = acc.astype(np.float32) * scale
+        y = np.asarray(acc.astype(np.float32) * scale)
         np.maximum(y, low, out=y)
         np.minimum(y, high, out=y)
         np.rint(y, out=y)

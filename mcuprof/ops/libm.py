@@ -1,6 +1,8 @@
 """The C library's float functions, operation by operation, so that float operators give the bits that C code gives.
 
-`exp`, `log`: ARM Optimized Routines' expf and logf, in newlib (the library of bare-metal toolchains) and glibc alike.
+`exp`, `log`, `sin`, `cos`: ARM Optimized Routines' expf, logf, sinf and cosf, in newlib (the library of bare-metal
+toolchains) and glibc alike. Products and sums in double are rounded one by one, as microcontrollers do in software; a
+processor that fuses them differs in last bits of sin and cos very close to their zeros.
 `expm1`, `tanh`: fdlibm's, in the same two (glibc up to 2.40).
 """
 
@@ -125,3 +127,69 @@ def log(x: Array) -> Array:
         y = (a0 * (r * r) + (a1 * r + a2)) * (r * r) + ((logarithm + k * float.fromhex("0x1.62e42fefa39efp-1")) + r)
         normal = (x >= np.finfo(np.float32).tiny) & np.isfinite(x)
         return np.where(normal, y, np.log(x.astype(np.float64))).astype(np.float32)
+
+
+# Polynomials of sin x / x and cos x on [−π/4, π/4] in powers of x² (`sincosf_data.c`).
+_SIN = tuple(map(float.fromhex, ("-0x1.555545995a603p-3", "0x1.1107605230bc4p-7", "-0x1.994eb3774cf24p-13")))
+_COS = tuple(
+    map(
+        float.fromhex,
+        ("-0x1.ffffffd0c621cp-2", "0x1.55553e1068f19p-5", "-0x1.6c087e89a359dp-10", "0x1.99343027bf8c3p-16"),
+    )
+)
+# 192 bits of 2/π, and all of its windows of 32 bits that end at a byte.
+_TWO_OVER_PI = 0xA2F9836E4E441529FC2757D1F534DDC0DB6295993C439041
+_WINDOWS = tuple((_TWO_OVER_PI >> (8 * place)) & 0xFFFFFFFF for place in reversed(range(24)))
+
+
+def sin(x: Array) -> Array:
+    """sinf: x reduced to [−π/4, π/4] and a quadrant, then a polynomial of sine or cosine, in float64."""
+    return _of_quadrant(x, 0, np.asarray(x, np.float32))
+
+
+def cos(x: Array) -> Array:
+    """cosf: as `sin`, one quadrant on."""
+    return _of_quadrant(x, 1, np.ones_like(x, np.float32))
+
+
+def _of_quadrant(x: Array, turn: int, where_tiny: Array) -> Array:
+    """sin(x + turn·π/2); the result is given where |x| < 2^−12. Bounds are compared by sign-less top bits, as there."""
+    x = np.ascontiguousarray(x, np.float32)
+    size = (x.view(np.uint32) & 0x7FFFFFFF) >> 20
+    tiny, small, medium = (size < (_f32(bound).view(np.uint32) >> 20) for bound in (2.0**-12, np.pi / 4, 120.0))
+    reduced, quadrant = _reduced(np.where(medium, x, _f32(0)))
+    far, far_quadrant = _reduced_far(x)
+    # The sign is that of the quadrant of x, the polynomial that of the quadrant of |x|; they differ for negative x.
+    angle = np.where(small, x.astype(np.float64), np.where(medium, reduced, far))
+    signed = np.where(small, 0, np.where(medium, quadrant, far_quadrant + np.signbit(x)))
+    which = np.where(small, 0, np.where(medium, quadrant, far_quadrant)) + turn
+
+    square = angle * angle
+    fourth = square * square
+    s1, s2, s3 = _SIN
+    angle = angle * np.array((1.0, -1.0, -1.0, 1.0))[signed & 3]
+    cube = angle * square
+    sine = (angle + cube * s1) + (cube * square) * (s2 + square * s3)
+    c1, c2, c3, c4 = _COS
+    cosine = ((1.0 + square * c1) + fourth * c2) + (fourth * square) * (c3 + square * c4)
+    result = np.where(which & 1, np.where(signed & 2, -cosine, cosine), sine).astype(np.float32)
+    return np.where(np.isfinite(x), np.where(tiny, where_tiny, result), _f32(np.nan))
+
+
+def _reduced(x: Array) -> tuple[Array, Array]:
+    """`reduce_fast`: x minus its nearest multiple of π/2, and which multiple; |x| < 128."""
+    wide = x.astype(np.float64)
+    n = (np.trunc(wide * float.fromhex("0x1.45F306DC9C883p+23")).astype(np.int64) + 0x800000) >> 24
+    return wide - n * float.fromhex("0x1.921FB54442D18p0"), n
+
+
+def _reduced_far(x: Array) -> tuple[Array, Array]:
+    """`reduce_large`: |x| times 96 bits of 2/π around its exponent, in 64-bit registers that overflow."""
+    bits = x.view(np.uint32).astype(np.uint64)
+    row, low, two = (bits >> np.uint64(26)) & np.uint64(15), np.uint64(0xFFFFFFFF), np.uint64(62)
+    mantissa = (bits & np.uint64(0xFFFFFF) | np.uint64(0x800000)) << ((bits >> np.uint64(23)) & np.uint64(7))
+    table = np.array(_WINDOWS, np.uint64)
+    first, second, third = (mantissa * table[row.astype(np.int64) + ahead] for ahead in (0, 4, 8))
+    total = ((third >> np.uint64(32)) | ((first & low) << np.uint64(32))) + second
+    n = (total + np.uint64(1 << 61)) >> two
+    return (total - (n << two)).view(np.int64) * float.fromhex("0x1.921FB54442D18p-62"), n.astype(np.int64)

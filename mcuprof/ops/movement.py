@@ -133,6 +133,11 @@ def broadcast_to_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shap
     return (constant_integers(graph, op, 1),)
 
 
+def broadcast_args_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
+    """One entry per axis of the longer shape."""
+    return ((max(*inputs[0], *inputs[1]),),)
+
+
 def shape_of_shapes(graph: Graph, op: Op, inputs: InputShapes) -> tuple[Shape, ...]:
     """One entry per axis of the input."""
     return ((len(inputs[0]),),)
@@ -156,6 +161,7 @@ _SHAPES: dict[str, ShapeRule] = {
     "DEPTH_TO_SPACE": depth_to_space_shapes,
     "SPACE_TO_DEPTH": space_to_depth_shapes,
     "BROADCAST_TO": broadcast_to_shapes,
+    "BROADCAST_ARGS": broadcast_args_shapes,
     "SHAPE": shape_of_shapes,
     **dict.fromkeys(("REVERSE_V2", "REVERSE_SEQUENCE", "Identity"), same_shape),
     **dict.fromkeys(STORED, as_stored),

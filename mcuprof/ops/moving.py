@@ -61,7 +61,7 @@ def _slice(graph: Graph, op: Op) -> Kernel:
 
 
 def _strided_slice(graph: Graph, op: Op) -> Kernel:
-    """TFLite masks as NumPy slices. A shrunk axis is taken as a slice of length 1 and falls to the output's shape."""
+    """TFLite masks as NumPy slices. A shrunk axis is one index; a begin that is masked or too far below is 0 there."""
     if op.integer("ellipsis_mask") or op.integer("new_axis_mask"):
         raise NoKernel("an ellipsis or new-axis mask")
     shape = graph.output(op).shape
@@ -72,7 +72,8 @@ def _strided_slice(graph: Graph, op: Op) -> Kernel:
         bounds = zip(*(_integers(array) for array in inputs[1:4]), strict=True)
         for axis, (begin, end, stride) in enumerate(bounds):
             if shrunk >> axis & 1:
-                index.append(begin)
+                first = begin + inputs[0].shape[axis] if begin < 0 else begin
+                index.append(0 if no_begin >> axis & 1 else max(first, 0))
             else:
                 index.append(
                     slice(None if no_begin >> axis & 1 else begin, None if no_end >> axis & 1 else end, stride)
@@ -241,6 +242,7 @@ KERNELS: Mapping[str, Prepare] = {
     "ONE_HOT": _one_hot,
     "DYNAMIC_UPDATE_SLICE": _update_slice,
     "BROADCAST_TO": _constant(lambda inputs: np.broadcast_to(inputs[0], _integers(inputs[1])).copy()),
+    "BROADCAST_ARGS": _constant(lambda inputs: np.broadcast_shapes(*(tuple(shape.tolist()) for shape in inputs))),
     "SHAPE": _constant(lambda inputs: inputs[0].shape),
     "RANK": _constant(lambda inputs: inputs[0].ndim),
     "RANGE": _constant(lambda inputs: np.arange(*(array.reshape(-1)[0] for array in inputs))),

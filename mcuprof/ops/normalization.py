@@ -1,4 +1,4 @@
-"""Normalisations along an axis: SOFTMAX, LOG_SOFTMAX, L2_NORMALIZATION, CUMSUM. The output has the input's shape.
+"""Normalisations along an axis: SOFTMAX, LOG_SOFTMAX, L2_NORMALIZATION. The output has the input's shape.
 
 Kernels: TFLite `reference/softmax.h`, `reference/log_softmax.h`, `reference/integer_ops/l2normalization.h`, with the
 preparation of TFLM's `softmax_common.cc`, `log_softmax.cc`.
@@ -173,25 +173,9 @@ def prepare_l2_normalization(graph: Graph, op: Op) -> Kernel:
     return run8
 
 
-def prepare_cumsum(graph: Graph, op: Op) -> Kernel:
-    """Running sums along the axis in input 1."""
-    if not is_float(graph.input(op, 0)):
-        raise NoKernel(f"type {graph.input(op, 0).dtype.value}")
-
-    def run(inputs: Inputs) -> tuple[Array, ...]:
-        axis = int(inputs[1].reshape(-1)[0])
-        x = np.flip(inputs[0], axis) if op.integer("reverse") else inputs[0]
-        total = np.cumsum(x, axis=axis, dtype=x.dtype)
-        total = total - x if op.integer("exclusive") else total
-        return (np.ascontiguousarray(np.flip(total, axis) if op.integer("reverse") else total),)
-
-    return run
-
-
 OPERATORS = (
     Operator("SOFTMAX", same_shape, kernel=prepare_softmax),
     Operator("LOG_SOFTMAX", same_shape, kernel=prepare_log_softmax),
     Operator("L2_NORMALIZATION", same_shape, kernel=prepare_l2_normalization),
-    Operator("CUMSUM", same_shape, kernel=prepare_cumsum),
     Operator("LOCAL_RESPONSE_NORMALIZATION", same_shape),
 )

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from mcuprof.graph import Tensor
+from mcuprof.ops import numerics
 from mcuprof.ops.kernel import Array, Kernel, NoKernel, scale_of
 
 # `sigmoid_table_uint16` of TFLite: sigmoid(i / 24) in Q0.16. Not everywhere the nearest integer, hence written out.
@@ -59,7 +60,7 @@ def _input_multiplier(scale: float, pot_shifts: tuple[int, ...]) -> tuple[int, i
 def _scaled(x: Array, multiplier: int, shift: int) -> Array:
     if multiplier == 0:
         multiplier, shift = 3 << shift, 0
-    return (x.astype(np.int64) * multiplier + ((1 << shift) >> 1)) >> shift
+    return numerics.wrap32(x.astype(np.int64) * multiplier + ((1 << shift) >> 1)) >> shift
 
 
 def logistic(x: Array, multiplier: int = 0, shift: int = 0) -> Array:

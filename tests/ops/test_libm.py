@@ -22,7 +22,10 @@ same_as_newlib = pytest.mark.skipif(
 @same_as_newlib
 @pytest.mark.parametrize(
     ("name", "ours", "spread"),
-    [("expf", libm.exp, 20.0), ("expm1f", libm.expm1, 8.0), ("tanhf", libm.tanh, 4.0), ("logf", libm.log, 5.0)],
+    [("expf", libm.exp, 20.0), ("expm1f", libm.expm1, 8.0), ("tanhf", libm.tanh, 4.0), ("logf", libm.log, 5.0)]
+    + [
+        (name, ours, spread) for name, ours in (("sinf", libm.sin), ("cosf", libm.cos)) for spread in (1, 40, 1e4, 1e30)
+    ],
 )
 def test_every_bit_is_the_c_librarys(name: str, ours: Callable[[np.ndarray], np.ndarray], spread: float) -> None:
     x = np.random.default_rng(0).normal(0, spread, 20000).astype(np.float32)

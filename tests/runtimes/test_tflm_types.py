@@ -16,11 +16,10 @@ import pytest
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.runtimes.tflm.support import refusal
 from tests.tflite_models import O, T, build
-from tests.tflm_kernels import CASES
+from tests.tflm_kernels import CASES, DATA, FIXED, QUANTIZED, TYPES, of_type, retyped
 
 runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
 
-TYPES = ("float32", "int8", "uint8", "int16", "int32", "int64", "bool", "uint32", "uint64")
 NUMBERS = {
     "float32": 0,
     "int32": 2,
@@ -31,17 +30,6 @@ NUMBERS = {
     "int8": 9,
     "uint64": 12,
     "uint32": 15,
-}
-QUANTIZED = ("int8", "uint8", "int16")
-DATA = {"SELECT_V2": 1, "SPLIT": 1, "EMBEDDING_LOOKUP": 1, "TRANSPOSE_CONV": 2, "FILL": 1}
-# Outputs whose quantization the kernel fixes.
-FIXED = {
-    ("LOGISTIC", "int8"): (1 / 256, -128),
-    ("LOGISTIC", "int16"): (1 / 32768, 0),
-    ("TANH", "int16"): (1 / 32768, 0),
-    ("LOG_SOFTMAX", "int8"): (1 / 16, 127),
-    ("SOFTMAX", "int8"): (1 / 256, -128),
-    ("SOFTMAX", "int16"): (1 / 32768, 0),
 }
 
 
@@ -62,35 +50,22 @@ def outcome(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProx
     return True, refusal(graph, graph.ops[0])
 
 
+# It runs, with multipliers that Prepare has set for int8 only.
+UNDEFINED = {("GREATER", "int16")}
+
+
 def agree(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProxyType({})) -> None:
     runs, refused = outcome(tensors, op, values)
+    if (op.kind, tensors[op.inputs[0]].dtype) in UNDEFINED:
+        assert refused is not None
+        return
     assert runs == (refused is None), (op.kind, [tensor.dtype for tensor in tensors], runs, refused)
-
-
-def retyped(tensor: T, dtype: str, quantization: tuple[float, int] = (0.05, 0)) -> T:
-    """The tensor with another type, quantized where such tensors are; tables of scales stay as they are."""
-    if len(tensor.scale) > 1:
-        return replace(tensor, dtype=dtype)
-    scale, zero = quantization
-    return replace(tensor, dtype=dtype, **_parameters(dtype, scale, zero))
-
-
-def _parameters(dtype: str, scale: float, zero: int) -> dict[str, Any]:
-    return {"scale": (scale,), "zero": (zero,)} if dtype in QUANTIZED else {"scale": (), "zero": ()}
 
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("CUSTOM")])
 def test_every_type(name: str, dtype: str) -> None:
-    tensors, op = CASES[name]
-    data = op.inputs[DATA.get(op.kind, 0)]
-    base = tensors[data].dtype
-    made = []
-    for index, tensor in enumerate(tensors):
-        same = tensor.dtype == base and (tensor.data is None or bool(tensor.scale) or index == data)
-        fixed = FIXED.get((op.kind, dtype), (0.05, 0)) if index in op.outputs else (0.05, 0)
-        made.append(retyped(tensor, dtype, fixed) if same else tensor)
-    agree(made, op)
+    agree(*of_type(name, dtype))
 
 
 def pairs() -> Iterator[tuple[str, list[T], O]]:

@@ -38,9 +38,8 @@ _TYPES: dict[str, tuple[DType, ...] | None] = {
     **dict.fromkeys(("GATHER", "GATHER_ND", "EMBEDDING_LOOKUP"), _EIGHT),
     **dict.fromkeys(("EXP", "FLOOR", "CEIL", "ROUND", "NEG", "SIN", "COS", "LOG", "SQRT", "SQUARE"), (_F32,)),
     **dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD", "L2_POOL_2D"), (_F32,)),
-    **dict.fromkeys(("LESS", "LESS_EQUAL", "GREATER_EQUAL"), _COMPARED),
+    **dict.fromkeys(("LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"), _COMPARED),
     **dict.fromkeys(("EQUAL", "NOT_EQUAL"), (*_COMPARED, _BOOL)),
-    "GREATER": (*_MATH, _I32, _I64),
     "DIV": (*_EIGHT, _I32),
     "QUANTIZE": (*_ARITHMETIC, _U8),
     "DEQUANTIZE": (_I8, _I16, _U8),
@@ -115,7 +114,8 @@ def refusal(graph: Graph, op: Op) -> str | None:
     if is_onnx(graph) or not op.outputs or op.outputs[0] < 0:
         return None
     rules = (_output_refusal, _indices_refusal, _constant_refusal, _zero_refusal, _fixed_refusal, _bias_refusal)
-    return next((reason for rule in rules if (reason := rule(graph, op, x.dtype))), None)
+    all_rules = (*rules, _multiplier_refusal)
+    return next((reason for rule in all_rules if (reason := rule(graph, op, x.dtype))), None)
 
 
 def _output_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
@@ -294,4 +294,23 @@ def _bias_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
     scale = bias.quantization.scale[0] if bias.quantization is not None and bias.quantization.scale else 0.0
     if out and abs(x * weights - scale) / out > _BIAS_TOLERANCE:
         return f"TFLM's kernel refuses a bias with the scale {scale:g}, which is far from {x * weights:g}"
+    return None
+
+
+_COMPARISONS = ("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL")
+# More bits that sums are taken with: the multiplier back to the output is 2·largest scale / (2^bits · output's scale).
+_SUM_BITS = {_I8: 20, _I16: 15}
+
+
+def _multiplier_refusal(graph: Graph, op: Op, dtype: DType) -> str | None:
+    """`QuantizeMultiplierSmallerThanOneExp` ends the process for a multiplier of 1 or more."""
+    tensors = [tensor for tensor in (graph.input(op), graph.tensor(op, 1)) if tensor is not None]
+    scales = [tensor.quantization.scale[0] for tensor in tensors if tensor.quantization and tensor.quantization.scale]
+    if op.kind in _COMPARISONS and dtype is _I8 and max(scales, default=0.0) >= 1:
+        return f"TFLM's kernel ends the program on int8 scales of 1 and more, here {max(scales):g}"
+    out = graph.output(op).quantization
+    if op.kind not in ("ADD", "SUB", "ADD_N", "CUMSUM") or dtype not in _SUM_BITS or not scales or not out:
+        return None
+    if out.scale and 2 * max(scales) >= out.scale[0] * 2 ** _SUM_BITS[dtype]:
+        return f"TFLM's kernel ends the program on an output's scale of {out.scale[0]:g} for inputs' of {max(scales):g}"
     return None
