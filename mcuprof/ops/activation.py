@@ -160,7 +160,7 @@ def _to_16_bits(q: int) -> int:
 
 
 def _abs(graph: Graph, x: Tensor, out: Tensor) -> Callable[[Array], Array]:
-    rescale = rescaler(graph, np.float64(scale_of(x) / divisor_of(out)), plain_target(out), float(span(x)))
+    rescale = rescaler(graph, np.float64(scale_of(x)) / np.float64(divisor_of(out)), plain_target(out), float(span(x)))
     return lambda q: rescale(np.abs(q - zero_of(x)))
 
 
