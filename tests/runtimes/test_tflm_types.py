@@ -5,6 +5,8 @@ A kernel that does not take a type says so in Prepare or, on the board, at the f
 
 from __future__ import annotations
 
+import faulthandler
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -194,3 +196,38 @@ def of_rank(rank: int, dtype: str) -> Iterator[tuple[list[T], O]]:
 def test_dimensions(rank: int, dtype: str) -> None:
     for tensors, op in of_rank(rank, dtype):
         agree(tensors, op)
+
+
+def survives(tensors: Sequence[T], op: O) -> bool:
+    """Whether tflite-micro comes back from one inference, asked in a process that may die of it."""
+    given = [index for index in op.inputs if tensors[index].data is None]
+    data = build(tensors, [op], given, op.outputs)
+    child = os.fork()
+    if child == 0:
+        faulthandler.disable()
+        try:
+            runtime.Interpreter.from_bytes(data, arena_size=1 << 20).invoke()
+        finally:
+            os._exit(0)
+    return os.WIFEXITED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="tflite-micro would end the test's own process")
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "ADD_N", "CUMSUM", "EQUAL", "LESS", "GREATER_EQUAL"])
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_scales_that_end_the_program(kind: str, dtype: str) -> None:
+    """The multiplier from inputs to output at, just below and just above 1, where the kernel takes only less."""
+    options = {"ADD": "AddOptions", "SUB": "SubOptions", "ADD_N": "AddNOptions", "CUMSUM": "CumsumOptions"}.get(
+        kind, ""
+    )
+    bits = 20 if dtype == "int8" else 15
+    compares = not options
+    for factor in (0.5, 0.99, 1.0, 1.01, 2.0):
+        x = T((4,), dtype, (float(np.float32(factor)),), (0,))
+        second = T((), "int32", data=0) if kind == "CUMSUM" else x
+        out = T((4,), "bool") if compares else T((4,), dtype, (2.0 ** (1 - bits),), (0,))
+        tensors, op = [x, second, out], O(kind, [0, 1], [2], options, {} if options else None)
+        graph = read_tflite(build(tensors, [op], [0] if kind == "CUMSUM" else [0, 1], [2]), {})
+        told = refusal(graph, graph.ops[0]) or ""
+        if "does not take" not in told:  # a type without a kernel never gets so far
+            assert survives(tensors, op) == (not told.startswith("TFLM's kernel ends the program")), (factor, told)
