@@ -144,9 +144,17 @@ def kernel_size(op: Op, weights: Tensor | None, nchw: bool) -> tuple[int, int]:
 
 def operands(graph: Graph, op: Op) -> tuple[Tensor, Tensor | None]:
     """(x, weights) of a window operator, wherever its format keeps them. Raises LookupError when x is absent."""
-    if op.kind == "TRANSPOSE_CONV" and op.text("layout", "NHWC") != "NCHW":
-        return graph.input(op, 2), graph.input(op, 1)
-    return graph.input(op, 0), graph.tensor(op, 1)
+    return graph.input(op, data_position(op)), graph.tensor(op, 1)
+
+
+def data_position(op: Op) -> int:
+    """The input that holds x: TFLite's transposed convolution begins with the output's shape and the weights."""
+    return 2 if op.kind == "TRANSPOSE_CONV" and op.text("layout", "NHWC") != "NCHW" else 0
+
+
+def bias_position(op: Op) -> int:
+    """The input after x and weights."""
+    return max(data_position(op), 1) + 1
 
 
 def _groups(op: Op, weights: Tensor | None, in_c: int, nchw: bool) -> int:

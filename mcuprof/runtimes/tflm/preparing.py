@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcuprof.graph import ABSENT, DType, Graph, Op, Tensor
+from mcuprof.ops.geometry import bias_position, data_position
 from mcuprof.runtimes.tflm import abi
 from mcuprof.runtimes.tflm.abi import Abi
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory
@@ -48,9 +49,9 @@ def _looked_at(graph: Graph, op: Op) -> list[Tensor]:
     inputs, outputs = list(op.inputs), list(op.outputs)
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
         order = [*outputs, *inputs[:2], *inputs, *outputs]
-    elif op.kind == "TRANSPOSE_CONV":
-        weights, x, *bias = inputs[1:]
-        again = [] if graph.tensors[x].dtype.is_float else [x, weights, *bias, *outputs]
+    elif op.kind == "TRANSPOSE_CONV" and graph.tensor(op, data_position(op)) is not None:
+        x, weights, bias = inputs[data_position(op)], inputs[1], inputs[bias_position(op) :]
+        again = [] if graph.input(op, data_position(op)).dtype.is_float else [x, weights, *bias, *outputs]
         order = [*outputs, x, weights, *again]
     elif op.kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL"):
         simple = [*inputs, *outputs] if graph.input(op).dtype is DType.INT8 else inputs

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from mcuprof.graph import DType, Graph, Op
 from mcuprof.ops import signal
+from mcuprof.ops.geometry import data_position
 from mcuprof.ops.kernel import is_onnx
 
 _F32, _I8, _U8, _I16 = DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT16
@@ -169,7 +170,9 @@ def _list(types: Iterable[DType]) -> str:
 
 
 def _data_position(op: Op) -> int:
-    return {"TRANSPOSE_CONV": 2, "SPLIT": 1, "EMBEDDING_LOOKUP": 1, "SELECT_V2": 1, "FILL": 1}.get(op.kind, 0)
+    return {"TRANSPOSE_CONV": data_position(op), "SPLIT": 1, "EMBEDDING_LOOKUP": 1, "SELECT_V2": 1, "FILL": 1}.get(
+        op.kind, 0
+    )
 
 
 def _weights_refusal(graph: Graph, op: Op, activations: DType) -> str | None:

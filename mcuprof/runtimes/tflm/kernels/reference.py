@@ -8,7 +8,7 @@ from __future__ import annotations
 from mcuprof.graph import DType, Graph, Op, Tensor
 from mcuprof.ops.dense import weights_shape
 from mcuprof.ops.flexoptions import integer_option
-from mcuprof.ops.geometry import operands, window
+from mcuprof.ops.geometry import bias_position, operands, window
 from mcuprof.ops.kernel import NoKernel
 from mcuprof.ops.operator import ShapeUnknown
 from mcuprof.ops.reduce import reduction_axes
@@ -33,7 +33,7 @@ def transpose_convolution(graph: Graph, op: Op, target: Abi) -> KernelMemory:
         scratch = (4 * output.elements,)
     elif x.dtype is DType.INT16:
         scratch = (8 * output.elements,)
-        bias = graph.tensor(op, 3)
+        bias = graph.tensor(op, bias_position(op))
         if bias is not None and bias.dtype is DType.INT16:
             scratch = (*scratch, 8 * bias.elements)
     return KernelMemory((target.pick((76, 76, 88)),), channel_tables(graph, op), scratch)
