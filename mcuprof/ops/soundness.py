@@ -85,7 +85,7 @@ def _operators(graph: Graph) -> Iterator[Defect]:
                 computed = "x".join(map(str, shape))
                 text = f"computes {computed}, the file declares {stored}"
                 yield Defect("operators", text).at(number, op.kind)
-        yield from (defect.at(number, op.kind) for defect in _type(graph, op))
+        yield from (defect.at(number, op.kind) for defect in (*_type(graph, op), *_parts(graph, op)))
 
 
 def _agree(op: Op, tensor: Tensor, shape: Shape) -> bool:
@@ -103,6 +103,15 @@ def _type(graph: Graph, op: Op) -> Iterator[Defect]:
         return
     if op.source in ("", op.kind):  # ONNX's own operators (ConvInteger, MatMulInteger ...) may have two types
         yield Defect("operators", f"computes {data.dtype.value}, the file declares {out.dtype.value}")
+
+
+def _parts(graph: Graph, op: Op) -> Iterator[Defect]:
+    """PACK and UNPACK go by their option: they read beyond the inputs, or leave outputs unwritten. SPLIT does not."""
+    tensors = {"PACK": op.inputs, "UNPACK": op.outputs}.get(op.kind)
+    if tensors is None or graph.origin.format != "tflite":
+        return
+    if (count := op.integer("values", 0)) != len(tensors):
+        yield Defect("operators", f"is said to have {count} parts, and has {len(tensors)}")
 
 
 def _tensors(graph: Graph) -> Iterator[Defect]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcuprof.ops.soundness import defects
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.runtimes.tflm.support import refusal
 from tests.tflite_models import O, T, build
@@ -231,3 +232,18 @@ def test_scales_that_end_the_program(kind: str, dtype: str) -> None:
         told = refusal(graph, graph.ops[0]) or ""
         if "does not take" not in told:  # a type without a kernel never gets so far
             assert survives(tensors, op) == (not told.startswith("TFLM's kernel ends the program")), (factor, told)
+
+
+@pytest.mark.parametrize(("kind", "field"), [("SPLIT", "NumSplits"), ("SPLIT_V", "NumSplits"), ("UNPACK", "Num")])
+def test_options_that_count_the_outputs_wrongly(kind: str, field: str) -> None:
+    """tflite-micro's SPLIT goes by its outputs; UNPACK by its option, and leaves the second output as it was."""
+    tensors, op = CASES[kind]
+    (given,) = (index for index in op.inputs if tensors[index].data is None)
+    wrong = build(tensors, [replace(op, fields={**(op.fields or {}), field: 1})], [given], op.outputs)
+    interpreter = runtime.Interpreter.from_bytes(wrong, arena_size=1 << 20)
+    interpreter.set_input(np.full(tensors[given].shape, 5, np.int8), 0)
+    interpreter.invoke()
+    written = [bool((interpreter.get_output(position) == 5).all()) for position in range(2)]
+    assert written == [True, kind != "UNPACK"]
+    found = [defect.message for defect in defects(read_tflite(wrong, {})) if defect.fatal]
+    assert found == ([] if all(written) else ["operator 0 (UNPACK) is said to have 1 parts, and has 2"])
