@@ -13,7 +13,8 @@ from flatbuffers import flexbuffers
 
 CUSTOM = "CUSTOM:"
 
-_TYPES = {
+# Element types as the schema numbers them.
+TYPE_NUMBERS = {
     "float32": 0,
     "int32": 2,
     "uint8": 3,
@@ -125,7 +126,7 @@ def _tensor(b: Any, buffers: list[int], tensor: T, index: int) -> int:
     shape, name = _ints(b, tensor.shape), b.CreateString(f"t{index}")
     tflite.TensorStart(b)
     tflite.TensorAddShape(b, shape)
-    tflite.TensorAddType(b, _TYPES[tensor.dtype])
+    tflite.TensorAddType(b, TYPE_NUMBERS[tensor.dtype])
     tflite.TensorAddBuffer(b, at)
     tflite.TensorAddName(b, name)
     tflite.TensorAddIsVariable(b, tensor.variable)

@@ -84,7 +84,7 @@ class _Planner:
         self._alignment, self._scratch, self._io, self._sharing = alignment, scratch, io, sharing
         self._problems: dict[str, Problem] = {}
         self._solved: dict[tuple[Problem, str], Solution] = {}
-        self._plans: dict[int, MemoryPlan] = {}  # of solutions
+        self._plans: dict[tuple[Problem, str], MemoryPlan] = {}
         self._checker = Checker(graph, sharing=sharing, scratch=scratch)
 
     def plan(self, order: Schedule, strategy: str, budget: Budget) -> MemoryPlan:
@@ -92,10 +92,11 @@ class _Planner:
         if order not in ("as-is", "optimal"):
             raise UsageError(f"no order {order!r}: choose as-is or optimal")
         problem = self._problem(strategy)
-        solution = self._solve(problem, order, budget)
-        if id(solution) not in self._plans:
-            self._plans[id(solution)] = self._translate(problem, solution, order, strategy)
-        found = replace(self._plans[id(solution)], strategy=strategy)
+        known = self._plans.get((problem, order))  # strategies that allow the same here are one problem
+        if known is None:
+            known = self._translate(problem, self._solve(problem, order, budget), order, strategy)
+            self._plans[problem, order] = known
+        found = replace(known, strategy=strategy)
         if wrong := self._checker.check(found):
             raise McuprofError(f"defect: the checker rejects the {order} plan for {strategy}: {wrong[0].message}")
         return found

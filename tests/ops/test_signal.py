@@ -16,7 +16,7 @@ from mcuprof.errors import ModelError
 from mcuprof.ops.kernel import storage
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.runner.program import evaluate, prepare
-from tests.tflite_models import O, T, build
+from tests.tflite_models import TYPE_NUMBERS, O, T, build
 
 runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
 
@@ -91,16 +91,13 @@ def test_auto_scale_after_the_smallest_integer(values: list[int]) -> None:
     judge(model([x, x, T((), "int32")], "FftAutoScale", {}, 1, 2), [[np.array(values, np.int16)]])
 
 
-TYPES = {"float32": 0, "int32": 2, "int16": 7}  # as TFLite numbers them
-
-
 @pytest.mark.parametrize("dtype", ["int16", "int32", "float32"])
 @few
 @given(power=st.integers(2, 11), channels=st.integers(1, 2), missing=st.integers(0, 1 << 11), seed=SEED)
 def test_fft(dtype: str, power: int, channels: int, missing: int, seed: int) -> None:
     length = 1 << power
     size = length - missing % length
-    options = {"T": TYPES[dtype], "fft_length": length}
+    options = {"T": TYPE_NUMBERS[dtype], "fft_length": length}
     x, spectrum = T((channels, size), dtype), T((channels, length + 2), dtype)
     judge(model([x, spectrum], "Rfft", options, 1, 1), samples(seed, x.shape, dtype))
     whole = T((channels, length), dtype)
@@ -157,7 +154,7 @@ def test_framer(channels: int, frames: int, step: int, more: int, prefill: bool,
 def test_overlap_add(dtype: str, channels: int, frames: int, size: int, cut: int, seed: int) -> None:
     step = size - cut % size
     tensors = [T((channels, frames, size), dtype), T((channels, frames * step), dtype)]
-    options = {"T": TYPES[dtype], "frame_step": step}
+    options = {"T": TYPE_NUMBERS[dtype], "frame_step": step}
     judge(model(tensors, "OverlapAdd", options, 1, 1), samples(seed, tensors[0].shape, dtype))
 
 

@@ -6,7 +6,9 @@ import random
 from typing import Any
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
+
+from tests.rewrites.onnx_networks import Growing
 
 _LOW = -128
 _SCALE, _WEIGHT = 0.05, 0.01
@@ -17,14 +19,13 @@ def dead_network(seed: int, *, qdq: bool) -> bytes:
     return _Network(random.Random(seed), np.random.default_rng(seed), qdq=qdq).file()
 
 
-class _Network:
+class _Network(Growing):
     """`here` is the last tensor, int8 with its zero point at the bottom of the range; `channels` how many it has."""
 
     def __init__(self, rng: random.Random, numbers: np.random.Generator, *, qdq: bool) -> None:
+        super().__init__(np.int8)
         self.rng, self.numbers, self.qdq = rng, numbers, qdq
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.here, self.channels, self.count = "x", 3, 0
+        self.here, self.channels = "x", 3
 
     def file(self) -> bytes:
         for _ in range(self.rng.randint(2, 4)):
@@ -112,18 +113,6 @@ class _Network:
             inputs = [self.here, *self.zero(), *constants, *self.zero(), self.constant(bias)]
             self.here = self.node("QLinearConv", inputs, **attributes)
         self.channels = count
-
-    def name(self, kind: str) -> str:
-        self.count += 1
-        return f"{kind}{self.count}"
-
-    def constant(self, array: Any) -> str:
-        name = self.name("c")
-        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
-        return name
-
-    def parameters(self, scale: float, zero: int, dtype: Any = np.int8) -> list[str]:
-        return [self.constant(np.float32(scale)), self.constant(np.array(zero, dtype))]
 
     def zero(self) -> list[str]:
         """The quantization that all activations have."""

@@ -20,20 +20,39 @@ def onnx_network(seed: int, same_size: bool = False) -> bytes:
     return network.file((network.residual,) if same_size else kinds)
 
 
-class _Network:
+class Growing:
+    """Nodes and constants of a graph that grows, with names of their own; activations are of `dtype`."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.count = 0
+
+    def name(self, kind: str) -> str:
+        self.count += 1
+        return f"{kind}{self.count}"
+
+    def constant(self, array: Any) -> str:
+        name = self.name("c")
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def parameters(self, scale: float, zero: int, dtype: Any = None) -> list[str]:
+        return [self.constant(np.float32(scale)), self.constant(np.array(zero, dtype or self.dtype))]
+
+
+class _Network(Growing):
     """`here` is the last tensor: its name, shape (channels, height, width) and scale."""
 
     def __init__(self, rng: random.Random, numbers: np.random.Generator) -> None:
         self.rng, self.numbers = rng, numbers
         self.qdq = rng.random() < 0.5
         # Products of uint8 and int8 saturate in some of ONNX Runtime's integer kernels: floats (QDQ) only.
-        self.dtype = np.uint8 if self.qdq and rng.random() < 0.5 else np.int8
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        super().__init__(np.uint8 if self.qdq and rng.random() < 0.5 else np.int8)
         self.shape = rng.choice((1, 3, 6)), rng.randint(8, 28), rng.randint(4, 12)
         self.input = self.shape
         self.here, self.scale, self.zero = "x", 0.05, int(numbers.integers(-20, 20)) + 64
-        self.count = 0
 
     def file(self, kinds: Sequence[Callable[[], None]]) -> bytes:
         for _ in range(self.rng.randint(2, 6)):
@@ -49,18 +68,6 @@ class _Network:
         imports = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
         data: bytes = helper.make_model(graph, opset_imports=imports, ir_version=9).SerializeToString()
         return data
-
-    def name(self, kind: str) -> str:
-        self.count += 1
-        return f"{kind}{self.count}"
-
-    def constant(self, array: Any) -> str:
-        name = self.name("c")
-        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
-        return name
-
-    def parameters(self, scale: float, zero: int, dtype: Any = None) -> list[str]:
-        return [self.constant(np.float32(scale)), self.constant(np.array(zero, dtype or self.dtype))]
 
     def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         domain = "com.microsoft" if op in ("QLinearAdd", "QLinearAveragePool") else ""

@@ -18,22 +18,10 @@ import pytest
 from mcuprof.ops.soundness import defects
 from mcuprof.readers.tflite import read_tflite
 from mcuprof.runtimes.tflm.support import refusal
-from tests.tflite_models import O, T, build
+from tests.tflite_models import TYPE_NUMBERS, O, T, build
 from tests.tflm_kernels import CASES, DATA, FIXED, QUANTIZED, TYPES, of_type, retyped
 
 runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime", reason="tflite-micro is not installed")
-
-NUMBERS = {
-    "float32": 0,
-    "int32": 2,
-    "uint8": 3,
-    "int64": 4,
-    "bool": 6,
-    "int16": 7,
-    "int8": 9,
-    "uint64": 12,
-    "uint32": 15,
-}
 
 
 def outcome(tensors: Sequence[T], op: O, values: Mapping[int, Any] = MappingProxyType({})) -> tuple[bool, str | None]:
@@ -79,10 +67,10 @@ def pairs() -> Iterator[tuple[str, list[T], O]]:
             y = T((1, 2, 2, 4), after, *_scaled(after))
             yield "QUANTIZE", [x, y], O("QUANTIZE", [0], [1])
             yield "DEQUANTIZE", [x, y], O("DEQUANTIZE", [0], [1])
-            numbers = {"InDataType": NUMBERS[before], "OutDataType": NUMBERS[after]}
+            numbers = {"InDataType": TYPE_NUMBERS[before], "OutDataType": TYPE_NUMBERS[after]}
             yield "CAST", [x, y], O("CAST", [0], [1], "CastOptions", numbers)
             shape = replace(y, shape=(4,))
-            yield "SHAPE", [x, shape], O("SHAPE", [0], [1], "ShapeOptions", {"OutType": NUMBERS[after]})
+            yield "SHAPE", [x, shape], O("SHAPE", [0], [1], "ShapeOptions", {"OutType": TYPE_NUMBERS[after]})
             axis, largest = T((1,), "int32", data=[3]), replace(y, shape=(1, 2, 2))
             yield "ARG_MAX", [x, axis, largest], O("ARG_MAX", [0, 1], [2], "ArgMaxOptions", {})
         row = T((4, 2), "int8", (0.1,), (0,))

@@ -8,6 +8,7 @@ from mcuprof.graph import Graph
 from mcuprof.hardware import Core
 from mcuprof.runtimes.tflm import abi, kernel_memory, target_of
 from mcuprof.runtimes.tflm.abi import Abi
+from mcuprof.runtimes.tflm.kernels import reference
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory
 from mcuprof.runtimes.tflm.lifetimes import align
 
@@ -33,7 +34,7 @@ def marginal(graph: Graph, *, library: str, core: Core | None) -> Marginal:
     persistent = tuple(_persistent(op.kind, item, target) for op, item in zip(graph.ops, memory, strict=True))
     scratch = tuple(sum(map(align, item.scratch)) for item in memory)
     tensor, node = target.pick(abi.EVAL_TENSOR), target.pick(abi.NODE_AND_REGISTRATION)
-    record = KernelMemory((target.pick((24, 24, 80)),))
+    record = KernelMemory((target.pick(reference.CONCATENATION),))
     return Marginal(persistent, scratch, node + 2 * tensor, _persistent("CONCATENATION", record, target) - tensor)
 
 

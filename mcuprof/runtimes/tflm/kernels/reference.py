@@ -16,6 +16,7 @@ from mcuprof.runtimes.tflm.abi import EVAL_TENSOR, HOST64, Abi
 from mcuprof.runtimes.tflm.kernels import signal
 from mcuprof.runtimes.tflm.kernels.base import KernelMemory, Rules, data, nothing
 
+CONCATENATION = (24, 24, 80)  # OpData of ConcatenationInit, by ABI
 SOFTMAX_LUT_BYTES = 513 * 2  # two int16 tables for int16 inputs (softmax_common.cc, kInt16LUTArraySize)
 
 
@@ -183,7 +184,7 @@ RULES: Rules = {
     "RELU": data(28),
     "RELU6": data(8),
     "PRELU": data(28),
-    "CONCATENATION": data(24, 24, 80),
+    "CONCATENATION": data(*CONCATENATION),
     **dict.fromkeys(("PAD", "PADV2"), data(56)),
     "STRIDED_SLICE": data(84),
     "ELU": data(256),  # OpData is a table of 256 int8 results
