@@ -19,7 +19,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         "in all, in how many banks is not.",
         "M107": "RELU after ADD writes a second buffer of 32 KiB although its input is never read again.",
         "M108": "An arena of 700 KiB on an STM32H7 with 512 KiB of AXI SRAM and 8 MiB of SDRAM.",
-        "M109": "An int8 model on an ESP32-S3 with esp-nn kernels, whose convolutions ask for scratch that nobody measured.",
+        "M109": "An int8 model on an ESP32-S3 with esp-nn kernels, of whose convolutions nobody measured the scratch.",
         "M110": "mcuprof check model.onnx -d nrf52840: TFLM runs .tflite files.",
         "M111": "mcuprof analyze streaming.tflite: no orders and strategies compared: the model has several subgraphs.",
         "F201": "A 480 KiB model and 90 KiB of runtime and kernels on a part with 512 KiB of flash.",
